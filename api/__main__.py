@@ -1,0 +1,5 @@
+"""`python -m api` is the command `pgcurfew`."""
+
+from api.cli.main import main
+
+main()

@@ -1,0 +1,71 @@
+"""What commands print: tables for people, JSON for programs, errors on standard error."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from rich.console import Console
+from rich.table import Table
+
+from broker.domain.duration import format_duration
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+class ExitCode(IntEnum):
+    DONE = 0
+    ERROR = 1
+    DENIED = 2  # denied, or wrong usage
+    NOT_FOUND = 3
+    TIMED_OUT = 4
+
+
+def fail(message: str, code: ExitCode) -> int:
+    """Say what went wrong; return the exit code."""
+    print(f"pgcurfew: {message}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document; pydantic views as the API renders them."""
+    text = (
+        value.model_dump_json(indent=2)
+        if isinstance(value, BaseModel)
+        else TypeAdapter(Any).dump_json(value, indent=2).decode()
+    )
+    print(text)  # noqa: T201
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column in ("id", "grant", "request"))
+    for row in rows:
+        table.add_row(*row)
+    if table.row_count:
+        out.print(table)
+    else:
+        out.print(f"{title}: none")
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Print names and values in two columns, empty values left out."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in fields:
+        if value:
+            table.add_row(name, value)
+    out.print(table)
+
+
+def moment(at: datetime | None) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
+
+
+def time_left(until: datetime) -> str:
+    left = until - datetime.now(UTC)
+    return f"{format_duration(left)} left" if left.total_seconds() > 0 else "over"

@@ -1,0 +1,93 @@
+"""Domain errors → problem+json (RFC 9457). The only file that knows both."""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from broker.domain.errors import (
+    BrokerError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+
+_STATUS: tuple[tuple[type[BrokerError], HTTPStatus], ...] = (
+    (Invalid, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (Forbidden, HTTPStatus.FORBIDDEN),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (Unauthenticated, HTTPStatus.UNAUTHORIZED),
+    (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+_log = logging.getLogger(__name__)
+
+
+def problem(
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    errors: list[dict[str, str]] | None = None,
+) -> web.Response:
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "code": code,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = errors
+    headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else None
+    return web.Response(
+        status=status,
+        text=json.dumps(body),
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+@web.middleware
+async def problems(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Turn every failure into a problem that says what is wrong, and nothing about our insides."""
+    try:
+        return await handler(request)
+    except BrokerError as error:
+        return problem(_status_of(error), error.code, str(error))
+    except ValidationError as error:
+        return problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid",
+            "the request body is not as it should be",
+            [
+                {
+                    "field": ".".join(str(part) for part in fault["loc"]) or "body",
+                    "message": fault["msg"].removeprefix("Value error, "),
+                }
+                for fault in error.errors(include_url=False, include_input=False)
+            ],
+        )
+    except web.HTTPException as error:
+        status = HTTPStatus(error.status)
+        return problem(status, status.name.lower().replace("_", "-"), error.text or status.phrase)
+    except Exception:  # noqa: BLE001  (logged with its trace)
+        _log.exception("%s %s failed", request.method, request.path)
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "something went wrong on our side"
+        )
+
+
+def _status_of(error: BrokerError) -> HTTPStatus:
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            return status
+    return HTTPStatus.INTERNAL_SERVER_ERROR

@@ -1,0 +1,56 @@
+"""One resource per file. A handler parses, makes one service call, and renders."""
+
+from ipaddress import ip_address
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from broker.domain.errors import Invalid, NotFound
+from broker.domain.ids import IdKind
+
+_DEFAULT_LIMIT = 50
+_MAX_LIMIT = 500
+
+BodyType = TypeVar("BodyType", bound=BaseModel)
+
+
+async def read_body(request: web.Request, schema: type[BodyType]) -> BodyType:
+    """Return the JSON body; an empty one is an empty object. Raises ValidationError."""
+    return schema.model_validate_json(await request.read() or b"{}")
+
+
+def render(view: BaseModel, status: int = 200) -> web.Response:
+    return web.Response(status=status, text=view.model_dump_json(), content_type="application/json")
+
+
+def path_id(request: web.Request, kind: IdKind, what: str) -> str:
+    """Return the id in the path. Raises NotFound for anything that is no id of this kind."""
+    text = request.match_info["id"]
+    if not text.startswith(f"{kind}_") or len(text) > 64 or not text.isascii():
+        raise NotFound(what, text)
+    return text
+
+
+def page_of(request: web.Request) -> tuple[str | None, int]:
+    """Return `after` and `limit`. Raises Invalid."""
+    text = request.query.get("limit", str(_DEFAULT_LIMIT))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MAX_LIMIT:
+        raise Invalid(f"limit must be a number from 1 to {_MAX_LIMIT}, not {text!r}")
+    return request.query.get("after"), int(text)
+
+
+def choice(request: web.Request, name: str, allowed: list[str]) -> str | None:
+    """Return a query parameter that must be one of a few words. Raises Invalid."""
+    text = request.query.get(name)
+    if text is not None and text not in allowed:
+        raise Invalid(f"{name} must be one of {', '.join(allowed)}, not {text!r}")
+    return text
+
+
+def source_of(request: web.Request) -> str | None:
+    """Return the caller's address as the connection shows it."""
+    try:
+        return str(ip_address(request.remote or ""))
+    except ValueError:
+        return None

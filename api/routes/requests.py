@@ -1,0 +1,75 @@
+"""/v1/requests: asking, and deciding."""
+
+from aiohttp import web
+
+from api.keys import ACTOR, BROKER
+from api.routes import choice, page_of, path_id, read_body, render, source_of
+from api.schemas import Approval, Denial, GrantView, NewRequest, Page, RequestView
+from broker.domain.ids import IdKind
+from broker.domain.request import RequestState
+from broker.service.requests import Wish
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/v1/requests")
+async def ask(request: web.Request) -> web.Response:
+    body = await read_body(request, NewRequest)
+    wish = Wish(
+        target=body.target,
+        role=body.role,
+        database=body.database,
+        duration=body.duration,
+        reason=body.reason,
+        source=source_of(request),
+    )
+    details = await request.app[BROKER].requests.ask(wish, request[ACTOR])
+    return render(RequestView.with_details(details), status=201)
+
+
+@routes.get("/v1/requests")
+async def list_requests(request: web.Request) -> web.Response:
+    after, limit = page_of(request)
+    state = choice(request, "status", [each.value for each in RequestState])
+    found = await request.app[BROKER].requests.list(
+        request[ACTOR],
+        state=RequestState(state) if state else None,
+        before=after,
+        limit=limit,
+    )
+    views = tuple(RequestView.of(each) for each in found)
+    return render(Page(items=views, next=views[-1].id if len(views) == limit else None))
+
+
+@routes.get("/v1/requests/{id}")
+async def get(request: web.Request) -> web.Response:
+    request_id = path_id(request, IdKind.REQUEST, "request")
+    details = await request.app[BROKER].requests.get(request_id, request[ACTOR])
+    return render(RequestView.with_details(details))
+
+
+@routes.post("/v1/requests/{id}/approval")
+async def approve(request: web.Request) -> web.Response:
+    request_id = path_id(request, IdKind.REQUEST, "request")
+    body = await read_body(request, Approval)
+    grant = await request.app[BROKER].approve(
+        request_id, request[ACTOR], duration=body.duration, comment=body.comment
+    )
+    return render(GrantView.of(grant), status=201)
+
+
+@routes.post("/v1/requests/{id}/denial")
+async def deny(request: web.Request) -> web.Response:
+    request_id = path_id(request, IdKind.REQUEST, "request")
+    body = await read_body(request, Denial)
+    details = await request.app[BROKER].requests.deny(
+        request_id, request[ACTOR], reason=body.reason
+    )
+    return render(RequestView.with_details(details))
+
+
+@routes.post("/v1/requests/{id}/cancellation")
+async def cancel(request: web.Request) -> web.Response:
+    request_id = path_id(request, IdKind.REQUEST, "request")
+    details = await request.app[BROKER].requests.cancel(request_id, request[ACTOR])
+    return render(RequestView.with_details(details))

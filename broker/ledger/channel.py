@@ -1,0 +1,18 @@
+"""How brokers and proxies call to each other: NOTIFY, which PostgreSQL sends on commit.
+
+A notification is a hint to look, never the news itself, and whoever lost some looks at everything.
+https://www.postgresql.org/docs/current/sql-notify.html
+"""
+
+from broker.ledger.connection import Db
+
+GRANTS = "curfew_grants"  # payload: the id of a grant that changed
+CANCELS = "curfew_cancels"  # payload: the digest of a cancel key that a client presented
+
+
+async def notify_grant(db: Db, grant_id: str) -> None:
+    await db.execute("SELECT pg_notify($1, $2)", GRANTS, grant_id)
+
+
+async def notify_cancel(db: Db, digest: str) -> None:
+    await db.execute("SELECT pg_notify($1, $2)", CANCELS, digest)

@@ -1,0 +1,1 @@
+"""Alembic revisions of the ledger: applied in order, never edited once released."""

@@ -1,0 +1,82 @@
+"""The clock's side of the broker: what is due is done, again and again, until it holds.
+
+Any number of reapers may run; the ledger's row locks share the work. Every loop survives its own
+failures: a ledger or a target that is down is waited for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from broker.domain.errors import BrokerError, Unavailable
+from broker.service.broker import Broker
+
+_DUE_EVERY_S = 1.0
+_CHECK_EVERY_S = 10.0
+_SWEEP_EVERY_S = 60.0
+_AT_ONCE = 4
+
+_log = logging.getLogger(__name__)
+
+
+async def run_reaper(broker: Broker) -> None:
+    """Work until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_repeat("due work", _DUE_EVERY_S, lambda: do_what_is_due(broker)))
+        tasks.create_task(_repeat("lost sessions", _CHECK_EVERY_S, broker.sessions.close_lost))
+        for name in broker.context.targets:
+            tasks.create_task(_watch(broker, name))
+
+
+async def do_what_is_due(broker: Broker) -> None:
+    """Lapse requests, end overdue grants, make and remove logins: one round."""
+    await broker.requests.lapse_unanswered()
+    await broker.logins.end_overdue()
+    at_once = asyncio.Semaphore(_AT_ONCE)
+
+    async def work_on(grant_id: str) -> None:
+        async with at_once:
+            await broker.logins.work_on(grant_id)
+
+    async with asyncio.TaskGroup() as tasks:
+        for grant_id in await broker.logins.fetch_due():
+            tasks.create_task(work_on(grant_id))
+
+
+async def _watch(broker: Broker, name: str) -> None:
+    """Keep an eye on one target: is it there, and does it hold logins that should be gone?"""
+
+    async def check() -> None:
+        await broker.health.check(name)
+
+    async def sweep() -> None:
+        await broker.logins.remove_leftovers(broker.context.targets[name])
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_repeat(f"check of {name}", _CHECK_EVERY_S, check))
+        tasks.create_task(_repeat(f"sweep of {name}", _SWEEP_EVERY_S, sweep))
+
+
+async def _repeat(what: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
+    """Run `step` for ever, `every_s` seconds apart, and log each new kind of failure once."""
+    last_failure = ""
+    while True:
+        try:
+            await step()
+            last_failure = ""
+        except (BrokerError, ExceptionGroup) as error:
+            failure = _describe(error)
+            if failure != last_failure:
+                _log.warning("%s: %s; trying again", what, failure)
+                last_failure = failure
+        except Exception:  # noqa: BLE001  (logged with its trace)
+            # A reaper that stops would leave logins behind: whatever it is, log it and go on.
+            _log.exception("%s failed; trying again", what)
+        await asyncio.sleep(every_s)
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        inner = {_describe(each) for each in error.exceptions}
+        return "; ".join(sorted(inner))
+    return str(error) if isinstance(error, Unavailable | BrokerError) else repr(error)

@@ -1,0 +1,200 @@
+"""The hot path: two directions of one session, whole buffers as they come.
+
+Nothing is read from one side faster than the other takes it. What the server says is followed by
+message headers only, so that our own goodbye can be put between two of its messages.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import cast
+
+from proxy.stream import MessageStream
+from proxy.wire.boundary import Boundary
+from proxy.wire.messages import TERMINATE, encode_error
+
+# Bytes that may wait for a slow peer before the other one is paused.
+_HIGH_WATER = 262_144
+# A client that does not take its last message within this is cut off.
+_GOODBYE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """Why a session ends: `reason` for the record, the rest for the client."""
+
+    reason: str
+    sqlstate: str
+    message: str
+    hint: str | None = None
+
+    def encode(self) -> bytes:
+        return encode_error(self.sqlstate, self.message, hint=self.hint)
+
+
+class Relay:
+    """One session between a client and its target. Await `run`."""
+
+    def __init__(self) -> None:
+        self._client = _ClientSide(self)
+        self._upstream = _UpstreamSide(self)
+        self._finished = asyncio.get_running_loop().create_future()
+        self.reason = "closed by the client"
+
+    @property
+    def bytes_from_client(self) -> int:
+        return self._client.received
+
+    @property
+    def bytes_to_client(self) -> int:
+        return self._upstream.received
+
+    async def run(self, client: MessageStream, upstream: MessageStream) -> None:
+        """Relay until both sides are gone."""
+        self._client.peer = upstream.transport
+        self._upstream.peer = client.transport
+        for stream, side in ((client, self._client), (upstream, self._upstream)):
+            stream.transport.set_write_buffer_limits(high=_HIGH_WATER)
+            stream.hand_over(side)
+        try:
+            await self._finished
+        finally:
+            client.transport.abort()
+            upstream.transport.abort()
+
+    def end(self, goodbye: Goodbye) -> None:
+        """End the session with a last message, put after the server's current one."""
+        if self._finished.done() or self._upstream.goodbye is not None:
+            return
+        self.reason = goodbye.reason
+        self._client.stop()
+        self._upstream.say(goodbye)
+        asyncio.get_running_loop().call_later(_GOODBYE_TIMEOUT_S, self._abort)
+
+    def client_lost(self) -> None:
+        if self._upstream.transport is not None:
+            self._upstream.transport.close()
+        self._finish_if_both_lost()
+
+    def upstream_left(self, *, explained: bool) -> None:
+        """The target closed first: because the client asked it to, or for a reason of its own."""
+        if not self._client.said_goodbye:
+            self.reason = "ended by the target" if explained else "the target was lost"
+
+    def upstream_lost(self) -> None:
+        self._finish_if_both_lost()
+
+    def _abort(self) -> None:
+        for side in (self._client, self._upstream):
+            if side.transport is not None:
+                side.transport.abort()
+
+    def _finish_if_both_lost(self) -> None:
+        if self._client.lost and self._upstream.lost and not self._finished.done():
+            self._finished.set_result(None)
+
+
+class _Side(asyncio.Protocol):
+    """What both directions share: counting, and back-pressure towards the peer."""
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+        self.transport: asyncio.Transport | None = None
+        self.peer: asyncio.Transport | None = None
+        self.received = 0
+        self.lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def pause_writing(self) -> None:
+        """Our own transport is full: stop reading what would be written to it."""
+        if self.peer is not None and not self.peer.is_closing():
+            self.peer.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.peer is not None and not self.peer.is_closing():
+            self.peer.resume_reading()
+
+
+class _ClientSide(_Side):
+    """Receives from the client, sends to the target."""
+
+    def __init__(self, relay: Relay) -> None:
+        super().__init__(relay)
+        self._stopped = False
+        self._last = b""
+
+    @property
+    def said_goodbye(self) -> bool:
+        return self._last.endswith(TERMINATE)
+
+    def data_received(self, data: bytes) -> None:
+        if self._stopped:
+            return
+        self.received += len(data)
+        self._last = data
+        assert self.peer is not None
+        self.peer.write(data)
+
+    def stop(self) -> None:
+        """Pass nothing on any more: what the client still sends must not be run."""
+        self._stopped = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self.lost = True
+        self.relay.client_lost()
+
+
+class _UpstreamSide(_Side):
+    """Receives from the target, sends to the client."""
+
+    def __init__(self, relay: Relay) -> None:
+        super().__init__(relay)
+        self.goodbye: Goodbye | None = None
+        self._boundary = Boundary()
+
+    def data_received(self, data: bytes) -> None:
+        assert self.peer is not None
+        if self.goodbye is not None:
+            self._finish_message(data)
+            return
+        self.received += len(data)
+        self._boundary.advance(data)
+        self.peer.write(data)
+
+    def say(self, goodbye: Goodbye) -> None:
+        self.goodbye = goodbye
+        if self._boundary.between_messages:
+            self._close_with(goodbye.encode())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self.lost = True
+        assert self.peer is not None
+        if self.goodbye is None and not self.peer.is_closing():
+            self.relay.upstream_left(explained=self._boundary.last_kind == ord("E"))
+            if self._boundary.between_messages and self._boundary.last_kind != ord("E"):
+                self.peer.write(encode_error("08006", "the target closed the connection"))
+            self.peer.close()
+        self.relay.upstream_lost()
+
+    def _finish_message(self, data: bytes) -> None:
+        """Pass on the rest of the message that was under way, then say goodbye."""
+        assert self.peer is not None
+        assert self.goodbye is not None
+        if self.peer.is_closing():
+            return
+        end = self._boundary.until_next(data)
+        if end is None:
+            self._boundary.advance(data)
+            self.peer.write(data)
+        else:
+            self._close_with(data[:end] + self.goodbye.encode())
+
+    def _close_with(self, data: bytes) -> None:
+        assert self.peer is not None
+        self.peer.write(data)
+        self.peer.close()
+        if self.transport is not None:
+            self.transport.abort()

@@ -1,0 +1,386 @@
+"""One client from accept to goodbye.
+
+    network filter → TLS → who is it → SCRAM → may they, now and from here → write it down
+    → log in to the target with derived keys → relay until the client leaves or the curfew comes
+
+Attackers learn less than operators: until the secret is proved, an unknown name and a wrong secret
+are one and the same. What is wrong with a grant is said only after that.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from broker.domain.credential import ClientKeys, ProxyKey, mock_verifier, target_keys
+from broker.domain.errors import LedgerUnavailable
+from broker.domain.grant import Grant, GrantState, ending_sentence
+from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
+from broker.ledger.logins import ProxyLogin
+from broker.ledger.sessions import NewSession
+from proxy.dial import LoginRefused, TargetDown, Upstream
+from proxy.gate import EndedSession, Gate, ask_again, goodbye_of
+from proxy.ipfilter import Address, Deny, IpFilter
+from proxy.opening import Client, open_client
+from proxy.registry import Registry, cancel_digest
+from proxy.relay import Goodbye, Relay
+from proxy.scram import NONCE_BYTES, ScramError, ServerExchange
+from proxy.startup import Cancel, application_name, upstream_parameters, wanted_database
+from proxy.stream import Disconnected, MessageStream
+from proxy.upstream import LoggedIn, UpstreamLogin
+from proxy.wire.errors import UnexpectedMessage, WireError
+from proxy.wire.messages import (
+    AUTHENTICATION_OK,
+    SCRAM_SHA_256,
+    BackendKeyData,
+    CancelRequest,
+    decode_sasl_initial,
+    encode_authentication_sasl,
+    encode_backend_key,
+    encode_error,
+    encode_negotiate_protocol,
+    encode_sasl_continue,
+    encode_sasl_final,
+)
+
+_CANCEL_KEY_BYTES = 4  # protocol 3.0's only length
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What all sessions of a worker share."""
+
+    gate: Gate
+    registry: Registry
+    ip_filter: IpFilter
+    tls: ssl.SSLContext | None
+    tls_required: bool
+    proxy_keys: Mapping[str, ProxyKey]
+    current_key: ProxyKey
+    upstreams: Mapping[str, Upstream]
+    worker_id: str
+    startup_timeout_s: float
+
+
+class Refusal(Exception):
+    """The client is told why, and that was it. `reason` is for our own record."""
+
+    def __init__(
+        self,
+        sqlstate: str,
+        message: str,
+        *,
+        detail: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.encoded = encode_error(sqlstate, message, detail=detail, hint=hint)
+
+
+async def serve_client(house: House, sock: socket.socket, address: Address) -> None:
+    """Serve one connection to its end. Never raises but for cancellation."""
+    arrival: Client | Cancel | None = None
+    session: Session | None = None
+    try:
+        async with asyncio.timeout(house.startup_timeout_s):
+            arrival = await open_client(sock, house.tls, tls_required=house.tls_required)
+            if isinstance(arrival, Cancel):
+                await cancel_query(house, arrival.request)
+                return
+            if isinstance(house.ip_filter.decide(address), Deny):
+                raise _no_access_from(address)
+            session = Session(house, arrival, address)
+            await session.begin()
+        await session.relay()
+    except Refusal as refusal:
+        _say(arrival, refusal.encoded)
+    except WireError as error:
+        _say(arrival, encode_error(error.sqlstate, str(error)))
+    except LedgerUnavailable:
+        _say(
+            arrival,
+            encode_error("57P03", "access cannot be checked at the moment", hint="try again"),
+        )
+    except (Disconnected, TimeoutError):
+        _abort(arrival)
+    finally:
+        if session is not None:
+            session.close()
+        if not isinstance(arrival, Client):
+            sock.close()
+
+
+async def cancel_query(house: House, request: CancelRequest) -> None:
+    """Cancel the query that the key belongs to, here or on another worker. There is no answer."""
+    digest = cancel_digest(request.pid, request.key)
+    if house.registry.find_cancellable(digest) is None:
+        await house.gate.pass_on_cancel(digest)
+    else:
+        await cancel_here(house.registry, digest)
+
+
+async def cancel_here(registry: Registry, digest: str) -> None:
+    session = registry.find_cancellable(digest)
+    if session is not None:
+        try:
+            await session.upstream.cancel(session.upstream_key)
+        except (TargetDown, TimeoutError) as error:
+            _log.warning("a cancel request did not reach its target: %s", error)
+
+
+class Session:
+    """A client that wants to log in, and then its session."""
+
+    def __init__(self, house: House, client: Client, address: Address) -> None:
+        self._house = house
+        self._stream = client.stream
+        self._startup = client.startup
+        self._address = address
+        self._login: ProxyLogin | None = None
+        self._relay: Relay | None = None
+        self._goodbye: Goodbye | None = None
+        self._curfew: asyncio.TimerHandle | None = None
+        self._recorded_id: str | None = None
+        self._cancel_digest = ""
+        self._upstream: Upstream | None = None
+        self._upstream_stream: MessageStream | None = None
+        self._logged_in: LoggedIn | None = None
+        self._failure = "ended before it began"
+
+    @property
+    def grant_id(self) -> str:
+        assert self._login is not None
+        return self._login.grant.id
+
+    @property
+    def upstream(self) -> Upstream:
+        assert self._upstream is not None
+        return self._upstream
+
+    @property
+    def upstream_key(self) -> BackendKeyData:
+        assert self._logged_in is not None
+        return self._logged_in.cancel_key
+
+    async def begin(self) -> None:
+        """Do everything up to the moment when the client may send its first query.
+
+        Raises Refusal, WireError, LedgerUnavailable, Disconnected.
+        """
+        if self._startup.minor or self._startup.protocol_options:
+            self._stream.write(encode_negotiate_protocol(self._startup.protocol_options))
+        login, keys = await self._authenticate()
+        self._login = login
+        self._stream.write(AUTHENTICATION_OK)
+        await self._authorise(login.grant)
+        # Known to the registry before it is recorded: an end that comes from here on reaches it.
+        self._house.registry.add(self)
+        self._set_curfew(login.grant)
+        await self._record()
+        await self._log_in(login, keys)
+        if self._goodbye is not None:
+            raise Refusal("57P01", self._goodbye.message, hint=self._goodbye.hint)
+        self._greet()
+
+    async def relay(self) -> None:
+        """Pass everything on until the session ends."""
+        assert self._upstream_stream is not None
+        self._relay = Relay()
+        await self._relay.run(self._stream, self._upstream_stream)
+
+    def end(self, goodbye: Goodbye) -> None:
+        """End the session with a last word, whatever it is doing."""
+        self._goodbye = self._goodbye or goodbye
+        self._failure = goodbye.reason
+        if self._relay is not None:
+            self._relay.end(goodbye)
+
+    def close(self) -> None:
+        """Forget the session and write down its end."""
+        if self._curfew is not None:
+            self._curfew.cancel()
+        if self._login is not None:
+            self._house.registry.remove(self)
+        self._house.registry.remove_cancel_key(self._cancel_digest)
+        if self._relay is None and self._upstream_stream is not None:
+            self._upstream_stream.transport.abort()
+        if self._recorded_id is not None:
+            self._house.gate.close_session(self._ended(self._recorded_id))
+
+    async def _authenticate(self) -> tuple[ProxyLogin, ClientKeys]:
+        """Verify the user's secret; return the login and the keys for the target.
+
+        An unknown user goes through the same exchange, with a verifier that nothing matches.
+        """
+        user = self._startup.parameters["user"]
+        login = await self._house.gate.find(user)
+        mock = mock_verifier(self._house.current_key, user)
+        exchange = ServerExchange(login.verifier if login else mock, os.urandom(NONCE_BYTES))
+        self._stream.write(encode_authentication_sasl([SCRAM_SHA_256]))
+        initial = decode_sasl_initial(await self._password_message())
+        if initial.mechanism != SCRAM_SHA_256:
+            raise WireError("client selected an invalid SASL authentication mechanism")
+        wrong = Refusal("28P01", f'password authentication failed for user "{user}"')
+        try:
+            self._stream.write(encode_sasl_continue(exchange.first(initial.data)))
+            proved = exchange.final(await self._password_message())
+        except ScramError:
+            raise wrong from None
+        proxy_key = self._house.proxy_keys.get(login.key_id) if login else None
+        if login is None or proxy_key is None:
+            raise wrong
+        self._stream.write(encode_sasl_final(proved.server_final))
+        return login, target_keys(proxy_key, login.grant.id, proved.client_key)
+
+    async def _password_message(self) -> bytes:
+        frame = await self._stream.next_frame()
+        if frame.kind != b"p":
+            raise UnexpectedMessage(frame.kind, "a SASL response")
+        return frame.body
+
+    async def _authorise(self, grant: Grant) -> None:
+        """Refuse a session that its grant does not cover, and write that down."""
+        refusal = self._why_not(grant)
+        if refusal is not None:
+            assert self._login is not None
+            await self._house.gate.record_refusal(self._login, str(self._address), str(refusal))
+            raise refusal
+
+    def _why_not(self, grant: Grant) -> Refusal | None:
+        if grant.state is not GrantState.ACTIVE or grant.expires_at <= _now():
+            sentence = ending_sentence(grant)
+            return Refusal(
+                "28000",
+                "no live grant for this login",
+                detail=f"{sentence[0].upper()}{sentence[1:]}.",
+                hint=ask_again(grant),
+            )
+        database = wanted_database(self._startup, granted=grant.database)
+        if database != grant.database:
+            return Refusal(
+                "28000",
+                f'no access to database "{database}"',
+                detail=f'Grant {grant.id} is for database "{grant.database}".',
+                hint=f"Connect with dbname={grant.database}, or request the other database.",
+            )
+        if grant.target not in self._house.upstreams:
+            return Refusal("28000", f'target "{grant.target}" is not served here')
+        return None
+
+    def _set_curfew(self, grant: Grant) -> None:
+        seconds = (grant.expires_at - _now()).total_seconds()
+        self._curfew = asyncio.get_running_loop().call_later(
+            max(seconds, 0), self.end, goodbye_of(grant)
+        )
+
+    async def _record(self) -> None:
+        assert self._login is not None
+        now = _now()
+        session = NewSession(
+            id=new_id(IdKind.SESSION, now, os.urandom(RANDOM_BYTES)),
+            grant_id=self.grant_id,
+            worker_id=self._house.worker_id,
+            client_address=str(self._address),
+            client_application=self._startup.parameters.get("application_name", "")[:200],
+            started_at=now,
+        )
+        await self._house.gate.open_session(session, self._login.grant.person.email)
+        self._recorded_id = session.id
+
+    async def _log_in(self, login: ProxyLogin, keys: ClientKeys) -> None:
+        grant = login.grant
+        self._upstream = self._house.upstreams[grant.target]
+        parameters = upstream_parameters(
+            self._startup,
+            user=login.name,
+            database=grant.database,
+            application=application_name(
+                self._startup, grant_id=grant.id, address=str(self._address)
+            ),
+        )
+        try:
+            self._upstream_stream, self._logged_in = await self._upstream.log_in(
+                UpstreamLogin(keys, os.urandom(NONCE_BYTES)), parameters
+            )
+        except LoginRefused as error:
+            self._failure = f"refused by the target: {error.error.sqlstate}"
+            await self._explain(login, error)
+        except (TargetDown, WireError, ScramError) as error:
+            self._failure = "the target was unreachable"
+            _log.warning("target %s: %s", grant.target, error)
+            raise Refusal(
+                "08006",
+                f'target "{grant.target}" cannot be reached at the moment',
+                hint="Try again; if it stays so, tell the operators of this server.",
+            ) from error
+
+    async def _explain(self, login: ProxyLogin, refused: LoginRefused) -> None:
+        """Pass on what the target said, unless it is about the keys, which are not the client's."""
+        error = refused.error
+        if error.sqlstate in ("28P01", "28000"):
+            _log.error("target %s refuses login %s: %s", login.grant.target, login.name, refused)
+            await self._house.gate.report_rejected(login)
+            raise Refusal(
+                "28000",
+                "the target no longer accepts this login",
+                detail="Its password on the target was changed, or the grant is just ending.",
+                hint=ask_again(login.grant),
+            ) from refused
+        raise Refusal(
+            error.sqlstate,
+            error.message,
+            detail=error.fields.get("D"),
+            hint=error.fields.get("H"),
+        ) from refused
+
+    def _greet(self) -> None:
+        """Tell the client what the target told us, with a cancel key of our own."""
+        assert self._logged_in is not None
+        key = BackendKeyData(
+            int.from_bytes(os.urandom(4)) & 0x7FFFFFFF, os.urandom(_CANCEL_KEY_BYTES)
+        )
+        self._cancel_digest = cancel_digest(key.pid, key.key)
+        self._house.registry.add_cancel_key(self._cancel_digest, self)
+        self._stream.write(
+            self._logged_in.greeting + encode_backend_key(key) + self._logged_in.ready
+        )
+
+    def _ended(self, session_id: str) -> EndedSession:
+        relay = self._relay
+        return EndedSession(
+            id=session_id,
+            grant_id=self.grant_id,
+            reason=relay.reason if relay is not None else self._failure,
+            bytes_from_client=relay.bytes_from_client if relay is not None else 0,
+            bytes_to_client=relay.bytes_to_client if relay is not None else 0,
+            ended_at=_now(),
+        )
+
+
+def _no_access_from(address: Address) -> Refusal:
+    return Refusal(
+        "28000",
+        "no access from this address",
+        detail=f"Your address is {address}.",
+        hint="Connect from an allowed network, or ask the operators of this server.",
+    )
+
+
+def _say(arrival: Client | Cancel | None, data: bytes) -> None:
+    if isinstance(arrival, Client):
+        arrival.stream.say_goodbye(data)
+
+
+def _abort(arrival: Client | Cancel | None) -> None:
+    if isinstance(arrival, Client):
+        arrival.stream.transport.abort()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

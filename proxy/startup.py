@@ -1,0 +1,148 @@
+"""A client's first messages → what to do about them. Pure; `opening.py` and `session.py` obey.
+
+What the login may SET by itself may also come at startup: everything is applied by PostgreSQL with
+the login's own rights, never with anybody else's. Only what would change who acts, or what kind of
+connection it is, is refused here.
+"""
+
+import re
+from dataclasses import dataclass
+
+from proxy.wire.messages import (
+    CancelRequest,
+    FirstMessage,
+    GssEncRequest,
+    SslRequest,
+    StartupMessage,
+)
+
+MAX_NAME_BYTES = 63  # NAMEDATALEN - 1
+_FALSE = ("false", "off", "no", "0", "f", "n")
+_IDENTITY_SETTINGS = ("role", "session_authorization")
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeToTls:
+    """Answer 'S', then shake hands."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclineEncryption:
+    """Answer 'N'; the client goes on in the clear or leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    startup: StartupMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    request: CancelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    sqlstate: str
+    message: str
+    hint: str | None = None
+
+
+Command = UpgradeToTls | DeclineEncryption | Authenticate | Cancel | Refuse
+
+
+class Startup:
+    """The state of one connection before authentication."""
+
+    def __init__(self, *, tls_available: bool, tls_required: bool) -> None:
+        self._tls_available = tls_available
+        self._tls_required = tls_required
+        self._encrypted = False
+        self._asked: set[type] = set()
+
+    def receive(self, message: FirstMessage) -> Command:
+        match message:
+            case CancelRequest():
+                # Old clients send it in the clear even for a session under TLS.
+                return Cancel(message)
+            case SslRequest() | GssEncRequest() if self._encrypted:
+                return Refuse("08P01", "this connection is already encrypted")
+            case SslRequest() | GssEncRequest() if type(message) in self._asked:
+                return Refuse("08P01", "encryption was already asked for")
+            case SslRequest():
+                self._asked.add(SslRequest)
+                if not self._tls_available:
+                    return DeclineEncryption()
+                self._encrypted = True
+                return UpgradeToTls()
+            case GssEncRequest():
+                self._asked.add(GssEncRequest)
+                return DeclineEncryption()
+            case StartupMessage() if self._tls_required and not self._encrypted:
+                return Refuse(
+                    "28000", "this server requires TLS", "connect with sslmode=verify-full"
+                )
+            case StartupMessage():
+                return _check(message)
+
+    def encrypted_from_the_start(self) -> None:
+        """The client began with a TLS handshake (sslnegotiation=direct)."""
+        self._encrypted = True
+
+
+def _check(startup: StartupMessage) -> Command:
+    parameters = startup.parameters
+    user = parameters.get("user", "")
+    if not user:
+        return Refuse("28000", "no PostgreSQL user name specified in startup packet")
+    if len(user.encode()) > MAX_NAME_BYTES:
+        return Refuse("28000", "the user name is too long")
+    if parameters.get("replication", "false").lower() not in _FALSE:
+        return Refuse("0A000", "replication connections are not available here")
+    named = {name.lower() for name in parameters} | _named_in_options(parameters.get("options", ""))
+    for name in _IDENTITY_SETTINGS:
+        if name in named:
+            return Refuse("42501", f'parameter "{name}" cannot be set at connection start')
+    return Authenticate(startup)
+
+
+def _named_in_options(options: str) -> set[str]:
+    """Return the settings that `-c name=value` and `--name=value` name."""
+    words = iter(_split_options(options))
+    settings = []
+    for word in words:
+        if word == "-c":
+            settings.append(next(words, ""))
+        elif word.startswith(("-c", "--")):
+            settings.append(word[2:])
+    # PostgreSQL reads a dash in a name as an underscore.
+    return {each.partition("=")[0].strip().lower().replace("-", "_") for each in settings}
+
+
+def _split_options(options: str) -> list[str]:
+    """Split at white space; a backslash keeps the next character (PostgreSQL's pg_split_opts)."""
+    words = re.findall(r"(?:\\.|[^\s\\])+", options, re.DOTALL)
+    return [re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL) for word in words]
+
+
+def upstream_parameters(
+    startup: StartupMessage, *, user: str, database: str, application: str
+) -> dict[str, str]:
+    """Return the startup parameters for the target: the client's own as the login."""
+    ours = {"user", "database", "application_name", "replication"}
+    passed = {name: value for name, value in startup.parameters.items() if name not in ours}
+    return {"user": user, "database": database, "application_name": application, **passed}
+
+
+def wanted_database(startup: StartupMessage, *, granted: str) -> str:
+    """Return the database that the client means. Clients that name none send their user name."""
+    named = startup.parameters.get("database", "")
+    return granted if named in ("", startup.parameters["user"]) else named
+
+
+def application_name(startup: StartupMessage, *, grant_id: str, address: str) -> str:
+    """Return what pg_stat_activity and the target's log show: grant, address, then the client's
+    own name as far as it fits."""
+    client = startup.parameters.get("application_name", "")
+    printable = "".join(char if " " <= char <= "~" else "?" for char in client)
+    return f"{grant_id} {address} {printable}".strip()[:MAX_NAME_BYTES]

@@ -1,0 +1,89 @@
+"""Whole messages over a transport, for the time before the relay takes over."""
+
+import asyncio
+from typing import cast
+
+from proxy.wire.framing import Frame, Frames
+
+_READ_AHEAD = 65_536  # bytes; a peer that sends more before it is its turn is made to wait
+
+
+class Disconnected(Exception):
+    """The peer is gone; there is nobody to tell anything."""
+
+
+class MessageStream(asyncio.Protocol):
+    """One peer during its handshake. Use as the protocol of a transport, then read messages."""
+
+    def __init__(self, max_length: int) -> None:
+        self._frames = Frames(max_length)
+        self._buffered = 0
+        self._arrived = asyncio.Event()
+        self._lost = False
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        assert self._transport is not None
+        return self._transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._frames.feed(data)
+        self._buffered += len(data)
+        if self._buffered > _READ_AHEAD:
+            self.transport.pause_reading()
+        self._arrived.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._lost = True
+        self._arrived.set()
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes that were read before the transport existed."""
+        self._frames.feed(data)
+
+    async def next_startup(self) -> bytes:
+        """Return the body of a message without a type byte. Raises WireError, Disconnected."""
+        while (body := self._frames.next_startup()) is None:
+            await self._more()
+        return body
+
+    async def next_frame(self) -> Frame:
+        """Return the next message. Raises WireError, Disconnected."""
+        while (frame := self._frames.next_frame()) is None:
+            await self._more()
+        return frame
+
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def say_goodbye(self, data: bytes) -> None:
+        """Send the last words and close once they are out."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+            self.transport.close()
+
+    def hand_over(self, successor: asyncio.Protocol) -> None:
+        """Let `successor` have everything that comes from now on, and what is already here."""
+        rest = self._frames.take_rest()
+        self.transport.set_protocol(successor)
+        successor.connection_made(self.transport)
+        if rest:
+            successor.data_received(rest)
+        if self._lost:
+            successor.connection_lost(None)
+        elif self._buffered > _READ_AHEAD:
+            self.transport.resume_reading()
+
+    async def _more(self) -> None:
+        if self._lost:
+            raise Disconnected
+        if self._buffered > _READ_AHEAD:
+            self.transport.resume_reading()
+        self._buffered = 0
+        self._arrived.clear()
+        await self._arrived.wait()
