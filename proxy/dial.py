@@ -73,14 +73,15 @@ class Upstream:
 
     async def _connect(self) -> MessageStream:
         address, loop = self._address, asyncio.get_running_loop()
+        stream = MessageStream(MAX_LOGIN_LENGTH)
         sock: socket.socket | None = None
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 sock = await _open_socket(address)
                 if self._context is not None:
                     await _ask_for_tls(sock)
-                _transport, stream = await loop.create_connection(
-                    lambda: MessageStream(MAX_LOGIN_LENGTH),
+                await loop.create_connection(
+                    lambda: stream,
                     sock=sock,
                     ssl=self._context,
                     server_hostname=address.host if self._context else None,

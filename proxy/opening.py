@@ -136,8 +136,9 @@ async def _readable(sock: socket.socket) -> None:
 
 
 async def _transport(sock: socket.socket, context: ssl.SSLContext | None) -> MessageStream:
-    _transport_made, stream = await asyncio.get_running_loop().connect_accepted_socket(
-        lambda: MessageStream(MAX_SASL_LENGTH),
+    stream = MessageStream(MAX_SASL_LENGTH)
+    await asyncio.get_running_loop().connect_accepted_socket(
+        lambda: stream,
         sock,
         ssl=context,
         ssl_handshake_timeout=_HANDSHAKE_TIMEOUT_S if context else None,

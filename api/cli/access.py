@@ -33,9 +33,11 @@ _POLL_S = 1.0
 Result = TypeVar("Result")
 
 
-def _parse(text: str) -> timedelta:
+def _parse(value: str | timedelta) -> timedelta:
+    if isinstance(value, timedelta):
+        return value  # a default
     try:
-        return parse_duration(text)
+        return parse_duration(value)
     except InvalidDuration as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -20,7 +20,7 @@ def demo(
 ) -> None:
     """Try everything on this machine: an embedded PostgreSQL, broker, API and proxy."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         out.print("Starting an embedded PostgreSQL, the broker, the API and the proxy …")
