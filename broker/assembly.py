@@ -16,7 +16,7 @@ from broker.endpoints import (
 )
 from broker.ledger import installation
 from broker.ledger.connection import open_pool, transaction
-from broker.ledger.migrate import require_newest
+from broker.ledger.revision import require_newest
 from broker.policy_file import load_policies
 from broker.service.broker import Broker
 from broker.service.context import Context, Directory, Entrance

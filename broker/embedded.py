@@ -31,6 +31,7 @@ class EmbeddedServer:
     """A running server on loopback. `password` is that of its superuser `postgres`."""
 
     port: int
+    log: Path
     password: str = field(repr=False)
     host: str = "127.0.0.1"
     superuser: str = "postgres"
@@ -61,11 +62,11 @@ def run_embedded(
     if owner is not None:
         os.chown(home, owner.pw_uid, owner.pw_gid)
         binaries = _reachable(binaries, home, owner)
-    server = EmbeddedServer(_free_port(), secrets.token_urlsafe(24))
+    log = home / "postgresql.log"
+    server = EmbeddedServer(_free_port(), log, secrets.token_urlsafe(24))
     data = home / "data"
     _make_cluster(binaries, home, data, server, owner)
     control = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-t", str(_TIMEOUT_S)]
-    log = home / "postgresql.log"
     options = [
         f"-p {server.port}",
         f"-h {server.host}",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from broker.domain import policy as rules
 from broker.settings import (
@@ -13,9 +13,9 @@ from broker.settings import (
     Settings,
     SettingsError,
     beside,
-    faults,
     read_yaml,
 )
+from broker.settings_faults import faults
 
 
 class PeopleRule(Section):
@@ -58,13 +58,14 @@ class Policies(Section):
     approvers: PeopleRule = Field(examples=["{people: [reviewer@example.com]}"])
     policies: tuple[PolicyRule, ...] = Field(min_length=1, examples=["[{name: readers, …}]"])
 
-    @model_validator(mode="after")
-    def _unique_names(self) -> "Policies":
-        names = [policy.name for policy in self.policies]
+    @field_validator("policies")
+    @classmethod
+    def _unique_names(cls, policies: tuple[PolicyRule, ...]) -> tuple[PolicyRule, ...]:
+        names = [policy.name for policy in policies]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two policies are named {twice[0]!r}")
-        return self
+        return policies
 
     def rules(self) -> tuple[rules.Policy, ...]:
         return tuple(
@@ -86,8 +87,12 @@ class Policies(Section):
 def load_policies(settings: Settings, config: Path) -> tuple[rules.Policy, ...]:
     """Read the policy file that the settings name. Raises SettingsError."""
     path = beside(config, settings.policies.file)
-    values = read_yaml(path, "policies")
+    try:
+        values = read_yaml(path, "policies: [{name: readers, …}]")
+    except OSError as error:
+        why = f"policies.file: {path} cannot be read ({error.strerror})"
+        raise SettingsError(str(config), [f"  {why}; for example: policies.yaml"]) from None
     try:
         return Policies(**values).rules()
     except ValidationError as error:
-        raise SettingsError(str(path), list(faults(error, Policies))) from None
+        raise SettingsError(str(path), faults(error, Policies)) from None

@@ -7,10 +7,9 @@ variable or a file, and is opened by the one process that needs it (`read_secret
 
 import os
 import re
-from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
-from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -18,15 +17,16 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationError,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -34,6 +34,7 @@ from pydantic_settings import (
 from broker.domain.duration import parse_duration
 from broker.domain.errors import InvalidDuration
 from broker.domain.sqltext import ident
+from broker.settings_faults import faults
 
 CONFIG_VARIABLE = "PGCURFEW_CONFIG"
 DEFAULT_CONFIG = Path("configs/pgcurfew.yaml")
@@ -54,11 +55,9 @@ def _secret_ref(text: str) -> str:
     return text
 
 
-def _duration(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
+def _duration(value: Any) -> timedelta:
     try:
-        return parse_duration(value)
+        return parse_duration(str(value))  # not pydantic's own reading: 8 would mean 8 seconds
     except InvalidDuration as fault:
         raise ValueError(str(fault)) from None
 
@@ -69,9 +68,22 @@ def _identifier(text: str) -> str:
 
 
 def _listen_address(text: str) -> str:
-    _host, _, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
+    host, _, port = text.rpartition(":")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ValueError("an address to listen on is HOST:PORT")
+    return text
+
+
+def _network(value: Any) -> IPv4Network | IPv6Network:
+    return ip_network(str(value))  # str(): ip_network takes a number for a whole address
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", text):
+        raise ValueError(
+            "a name is at most 63 of a-z, 0-9, dot, dash and underscore, "
+            "and begins with a letter or a digit"
+        )
     return text
 
 
@@ -82,13 +94,13 @@ def _email(text: str) -> str:
 
 
 SecretRef = Annotated[str, AfterValidator(_secret_ref)]
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, PlainValidator(_duration)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Listen = Annotated[str, AfterValidator(_listen_address)]
 Email = Annotated[str, AfterValidator(_email)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Name = Annotated[str, AfterValidator(_name)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Network = IPv4Network | IPv6Network
+Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
 
 
 class Section(BaseModel):
@@ -96,7 +108,9 @@ class Section(BaseModel):
 
 
 class UpstreamTls(Section):
-    mode: Literal["verify-full", "require", "disable"] = "verify-full"
+    mode: Literal["verify-full", "require", "disable"] = Field(
+        default="verify-full", examples=["verify-full"]
+    )
     root_certificate: Path | None = Field(default=None, examples=["certificates/target-ca.pem"])
 
 
@@ -111,7 +125,7 @@ class LedgerSettings(Section):
     database: Identifier = Field(default="curfew", examples=["curfew"])
     user: Identifier = Field(examples=["curfew"])
     password: SecretRef = Field(examples=["env:PGCURFEW_LEDGER_PASSWORD"])
-    tls: UpstreamTls = UpstreamTls()
+    tls: UpstreamTls = Field(default=UpstreamTls(), examples=["{mode: verify-full}"])
     proxy: LedgerUser = Field(examples=["{user: curfew_proxy, password: env:NAME}"])
 
 
@@ -141,7 +155,7 @@ class TargetSettings(Section):
     host: str = Field(examples=["orders-db.internal"])
     port: Port = Field(default=5432, examples=[5432])
     database: Identifier = Field(examples=["orders"])
-    tls: UpstreamTls = UpstreamTls()
+    tls: UpstreamTls = Field(default=UpstreamTls(), examples=["{mode: verify-full}"])
     admin: AdminSettings = Field(examples=["{user: curfew_broker_1, password: env:NAME}"])
     roles: dict[Identifier, CatalogRoleSettings] = Field(
         min_length=1, examples=["{orders_reader: {description: may read}}"]
@@ -174,8 +188,8 @@ class ProxySettings(Section):
     public_host: str = Field(default="localhost", examples=["db.example.com"])
     public_port: Port | None = Field(default=None, examples=[7432])
     workers: int = Field(default=1, ge=1, le=256, examples=[2])
-    tls: ProxyTls = ProxyTls()
-    networks: NetworkLists = NetworkLists()
+    tls: ProxyTls = Field(default=ProxyTls(), examples=["{required: true}"])
+    networks: NetworkLists = Field(default=NetworkLists(), examples=["{allow: [10.0.0.0/8]}"])
     startup_timeout: Duration = Field(default=timedelta(seconds=15), examples=["15s"])
     drain_timeout: Duration = Field(default=timedelta(seconds=10), examples=["10s"])
 
@@ -209,7 +223,6 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
-        nested_model_default_partial_update=True,
     )
 
     state_dir: Path = Field(default=Path("../var"), examples=["/var/lib/pgcurfew"])
@@ -218,10 +231,14 @@ class Settings(BaseSettings):
     targets: dict[Name, TargetSettings] = Field(
         min_length=1, examples=["{orders: {host: orders-db.internal, …}}"]
     )
-    proxy: ProxySettings = ProxySettings()
-    api: ApiSettings = ApiSettings()
-    identity: IdentitySettings = IdentitySettings()
-    policies: PolicyFile = PolicyFile()
+    proxy: ProxySettings = Field(
+        default=ProxySettings(), examples=["{listen: '0.0.0.0:7432', public_host: db.example.com}"]
+    )
+    api: ApiSettings = Field(default=ApiSettings(), examples=["{listen: '127.0.0.1:7480'}"])
+    identity: IdentitySettings = Field(
+        default=IdentitySettings(), examples=["{people: [{email: dev@example.com}]}"]
+    )
+    policies: PolicyFile = Field(default=PolicyFile(), examples=["{file: policies.yaml}"])
 
     @classmethod
     def settings_customise_sources(
@@ -232,8 +249,19 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        del settings_cls, dotenv_settings, file_secret_settings
-        return (env_settings, init_settings)
+        del env_settings, dotenv_settings, file_secret_settings
+        return (_Environment(settings_cls), init_settings)
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, whose lists and mappings are written as in the file: `[10.0.0.0/8]`."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: str) -> Any:
+        del field_name, field
+        # Whatever is not YAML stays text, which validation then refuses with its path.
+        with suppress(yaml.YAMLError, ValueError):
+            return yaml.safe_load(value) if value.lstrip().startswith(("[", "{")) else value
+        return value
 
 
 def config_path() -> Path:
@@ -242,11 +270,16 @@ def config_path() -> Path:
 
 def load_settings(path: Path) -> Settings:
     """Read the settings file and the environment. Raises SettingsError."""
-    values = read_yaml(path, "settings")
+    try:
+        values = read_yaml(path, "ledger: {…}")
+    except OSError as error:
+        why = f"the settings file cannot be read ({error.strerror})"
+        example = f"{CONFIG_VARIABLE}={DEFAULT_CONFIG}"
+        raise SettingsError(str(path), [f"  {why}; for example: {example}"]) from None
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise SettingsError(str(path), list(faults(error, Settings))) from None
+        raise SettingsError(str(path), faults(error, Settings)) from None
 
 
 def beside(config: Path, path: Path) -> Path:
@@ -275,72 +308,31 @@ def read_secret(reference: str, key: str, config: Path) -> str:
             [f"  {key}: file {path} cannot be read ({why}); for example: file:secrets/password"],
         ) from None
     if not secret:
-        raise SettingsError(str(config), [f"  {key}: file {path} is empty"])
+        raise SettingsError(
+            str(config),
+            [f"  {key}: file {path} is empty; for example: openssl rand -hex 32 > {path}"],
+        )
     return secret
 
 
-def read_yaml(path: Path, what: str) -> dict[str, Any]:
+def read_yaml(path: Path, example: str) -> dict[str, Any]:
+    """Return the mapping in the file at `path`. Raises OSError and SettingsError."""
     try:
         values = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise SettingsError(
-            str(path),
-            [
-                f"  the {what} file cannot be read ({error.strerror}); for example: "
-                f"{CONFIG_VARIABLE}=configs/pgcurfew.yaml"
-            ],
-        ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a thirteenth month, for example
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        why = getattr(error, "problem", None) or "unreadable"
-        raise SettingsError(str(path), [f"  it is not YAML{line}: {why}"]) from None
-    if not isinstance(values, dict):
-        raise SettingsError(str(path), ["  it must be a YAML mapping, for example: ledger: {…}"])
+        raise SettingsError(
+            str(path), [f"  it is not YAML{line}: {_yaml_problem(error)}; for example: {example}"]
+        ) from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise SettingsError(
+            str(path), [f"  it must be a mapping of keys to values; for example: {example}"]
+        )
     return values
 
 
-def faults(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
-    for fault in error.errors(include_url=False, include_input=False):
-        field, siblings = _field_at(model, fault["loc"])
-        where = ".".join(str(part) for part in fault["loc"]) or "the whole file"
-        why = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "missing":
-            why = "is missing"
-        elif fault["type"] == "extra_forbidden":
-            close = get_close_matches(str(fault["loc"][-1]), siblings, n=1)
-            why = "is not a known key" + (f"; did you mean {close[0]}?" if close else "")
-            if not close:
-                why += f"; known here: {', '.join(siblings)}"
-        example = f"; for example: {field.examples[0]}" if field and field.examples else ""
-        yield f"  {where}: {why}{example}"
-
-
-def _field_at(
-    model: type[BaseModel], location: tuple[int | str, ...]
-) -> tuple[FieldInfo | None, list[str]]:
-    """Return the field that an error's location points into, and the keys known beside it."""
-    field: FieldInfo | None = None
-    here: type[BaseModel] | None = model
-    siblings = list(model.model_fields)
-    for part in location:
-        if here is not None and part in here.model_fields:
-            siblings = list(here.model_fields)
-            field = here.model_fields[str(part)]
-            here = _model_in(field.annotation)
-        elif here is not None and field is None:
-            return None, siblings
-        elif here is not None:
-            siblings = list(here.model_fields)
-    if location and here is not None and location[-1] not in siblings and field is not None:
-        return None, list(here.model_fields)
-    return field, siblings
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        if (found := _model_in(argument)) is not None:
-            return found
-    return None
+def _yaml_problem(error: Exception) -> str:
+    """Return what is wrong, without words of the file: a password `*…` is an alias to YAML."""
+    problem = getattr(error, "problem", None) or "a value or a character cannot be read"
+    return re.sub(r"\b(alias|tag|handle) .*", r"\1", problem)

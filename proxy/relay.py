@@ -49,11 +49,12 @@ class Relay:
         return self._upstream.received
 
     async def run(self, client: MessageStream, upstream: MessageStream) -> None:
-        """Relay until both sides are gone."""
+        """Relay until both sides are gone. Either may be gone already."""
         self._client.peer = upstream.transport
         self._upstream.peer = client.transport
         for stream, side in ((client, self._client), (upstream, self._upstream)):
-            stream.transport.set_write_buffer_limits(high=_HIGH_WATER)
+            if not stream.transport.is_closing():
+                stream.transport.set_write_buffer_limits(high=_HIGH_WATER)
             stream.hand_over(side)
         try:
             await self._finished
@@ -65,36 +66,32 @@ class Relay:
         """End the session with a last message, put after the server's current one."""
         if self._finished.done() or self._upstream.goodbye is not None:
             return
-        self.reason = goodbye.reason
+        if not (self._client.lost or self._upstream.lost):
+            self.reason = goodbye.reason
         self._client.stop()
         self._upstream.say(goodbye)
         asyncio.get_running_loop().call_later(_GOODBYE_TIMEOUT_S, self._abort)
 
-    def client_lost(self) -> None:
-        if self._upstream.transport is not None:
-            self._upstream.transport.close()
-        self._finish_if_both_lost()
+    @property
+    def client_said_goodbye(self) -> bool:
+        return self._client.said_goodbye
 
-    def upstream_left(self, *, explained: bool) -> None:
-        """The target closed first: because the client asked it to, or for a reason of its own."""
-        if not self._client.said_goodbye:
-            self.reason = "ended by the target" if explained else "the target was lost"
-
-    def upstream_lost(self) -> None:
-        self._finish_if_both_lost()
+    def side_lost(self) -> None:
+        if self._client.lost and self._upstream.lost and not self._finished.done():
+            self._finished.set_result(None)
 
     def _abort(self) -> None:
         for side in (self._client, self._upstream):
             if side.transport is not None:
                 side.transport.abort()
 
-    def _finish_if_both_lost(self) -> None:
-        if self._client.lost and self._upstream.lost and not self._finished.done():
-            self._finished.set_result(None)
-
 
 class _Side(asyncio.Protocol):
-    """What both directions share: counting, and back-pressure towards the peer."""
+    """What both directions share: counting, and back-pressure towards the peer.
+
+    A transport may still deliver while it closes (TLS does), and a closed one raises when it is
+    written to (uvloop's do); so both sides ask whether the peer is closing before they write.
+    """
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
@@ -122,18 +119,19 @@ class _ClientSide(_Side):
     def __init__(self, relay: Relay) -> None:
         super().__init__(relay)
         self._stopped = False
-        self._last = b""
+        self._tail = b""
 
     @property
     def said_goodbye(self) -> bool:
-        return self._last.endswith(TERMINATE)
+        return self._tail == TERMINATE
 
     def data_received(self, data: bytes) -> None:
-        if self._stopped:
+        assert self.peer is not None
+        if self._stopped or self.peer.is_closing():
             return
         self.received += len(data)
-        self._last = data
-        assert self.peer is not None
+        size = len(TERMINATE)
+        self._tail = data[-size:] if len(data) >= size else (self._tail + data)[-size:]
         self.peer.write(data)
 
     def stop(self) -> None:
@@ -143,7 +141,9 @@ class _ClientSide(_Side):
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self.lost = True
-        self.relay.client_lost()
+        assert self.peer is not None
+        self.peer.close()
+        self.relay.side_lost()
 
 
 class _UpstreamSide(_Side):
@@ -156,6 +156,8 @@ class _UpstreamSide(_Side):
 
     def data_received(self, data: bytes) -> None:
         assert self.peer is not None
+        if self.peer.is_closing():
+            return
         if self.goodbye is not None:
             self._finish_message(data)
             return
@@ -172,19 +174,26 @@ class _UpstreamSide(_Side):
         del exc
         self.lost = True
         assert self.peer is not None
-        if self.goodbye is None and not self.peer.is_closing():
-            self.relay.upstream_left(explained=self._boundary.last_kind == ord("E"))
-            if self._boundary.between_messages and self._boundary.last_kind != ord("E"):
-                self.peer.write(encode_error("08006", "the target closed the connection"))
+        if not self.peer.is_closing():
+            if self.goodbye is None and not self.relay.client_said_goodbye:
+                self._explain_loss()
             self.peer.close()
-        self.relay.upstream_lost()
+        self.relay.side_lost()
+
+    def _explain_loss(self) -> None:
+        """Nobody here wanted the session to end: say so, unless the target did."""
+        assert self.peer is not None
+        if self._boundary.last_kind == ord("E"):
+            self.relay.reason = "ended by the target"
+            return
+        self.relay.reason = "the target was lost"
+        if self._boundary.between_messages:
+            self.peer.write(encode_error("08006", "the target closed the connection"))
 
     def _finish_message(self, data: bytes) -> None:
         """Pass on the rest of the message that was under way, then say goodbye."""
         assert self.peer is not None
         assert self.goodbye is not None
-        if self.peer.is_closing():
-            return
         end = self._boundary.until_next(data)
         if end is None:
             self._boundary.advance(data)
@@ -194,7 +203,8 @@ class _UpstreamSide(_Side):
 
     def _close_with(self, data: bytes) -> None:
         assert self.peer is not None
-        self.peer.write(data)
-        self.peer.close()
+        if not self.peer.is_closing():
+            self.peer.write(data)
+            self.peer.close()
         if self.transport is not None:
             self.transport.abort()

@@ -19,6 +19,12 @@ from proxy.wire.messages import (
 MAX_NAME_BYTES = 63  # NAMEDATALEN - 1
 _FALSE = ("false", "off", "no", "0", "f", "n")
 _IDENTITY_SETTINGS = ("role", "session_authorization")
+# A word of `options` that may name one of them. PostgreSQL reads the words with getopt, for which
+# `-ec role=x`, `-ecrole=x` and `-C -c -c role=x` all hold `-c role=x`; so the word counts whatever
+# comes before it, and behind any bundle of switches. A dash in a name is an underscore.
+_IDENTITY_WORD = re.compile(
+    r"(?:-[a-z]*[c-])?(role|session[-_]authorization)=", re.ASCII | re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +113,15 @@ def _check(startup: StartupMessage) -> Command:
 
 
 def _named_in_options(options: str) -> set[str]:
-    """Return the settings that `-c name=value` and `--name=value` name."""
-    words = iter(_split_options(options))
-    settings = []
-    for word in words:
-        if word == "-c":
-            settings.append(next(words, ""))
-        elif word.startswith(("-c", "--")):
-            settings.append(word[2:])
-    # PostgreSQL reads a dash in a name as an underscore.
-    return {each.partition("=")[0].strip().lower().replace("-", "_") for each in settings}
+    """Return which identity settings the command-line switches in `options` name."""
+    found = (_IDENTITY_WORD.match(word) for word in _split_options(options))
+    return {match[1].lower().replace("-", "_") for match in found if match}
 
 
 def _split_options(options: str) -> list[str]:
-    """Split at white space; a backslash keeps the next character (PostgreSQL's pg_split_opts)."""
-    words = re.findall(r"(?:\\.|[^\s\\])+", options, re.DOTALL)
+    """Split at ASCII white space, as isspace() knows it; a backslash keeps the next character
+    (PostgreSQL's pg_split_opts)."""
+    words = re.findall(r"(?:\\.|[^\s\\])+", options, re.ASCII | re.DOTALL)
     return [re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL) for word in words]
 
 
@@ -130,7 +130,8 @@ def upstream_parameters(
 ) -> dict[str, str]:
     """Return the startup parameters for the target: the client's own as the login."""
     ours = {"user", "database", "application_name", "replication"}
-    passed = {name: value for name, value in startup.parameters.items() if name not in ours}
+    # In any case: "Application_Name" would be set after ours, and win.
+    passed = {name: value for name, value in startup.parameters.items() if name.lower() not in ours}
     return {"user": user, "database": database, "application_name": application, **passed}
 
 

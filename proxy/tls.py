@@ -11,14 +11,29 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFETIME = timedelta(days=397)  # the longest that clients which follow the CA/B Forum accept
 _RENEW_BEFORE = timedelta(days=30)
 _BACKDATE = timedelta(hours=1)  # clients whose clock is late
+# How reading files fails that are not ours, not whole, or not of one making.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InvalidSignature,
+    x509.ExtensionNotFound,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +140,27 @@ def _subject_names(names: Iterable[str]) -> list[x509.GeneralName]:
 
 
 def _usable(files: CertificateFiles, wanted: list[x509.GeneralName], now: datetime) -> bool:
-    if not (files.key.exists() and files.root.exists()):
-        return False
+    """Whether the files are there, fresh, for these names, and belong together: whoever wrote them
+    may have died between two of them."""
     try:
         leaf = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+        key = load_pem_private_key(files.key.read_bytes(), password=None)
+        leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(files.root.read_bytes()))
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (OSError, ValueError, x509.ExtensionNotFound):
+    except _UNREADABLE:
         return False
-    return list(names) == wanted and leaf.not_valid_after_utc - _RENEW_BEFORE > now
+    return (
+        key.public_key() == leaf.public_key()
+        and list(names) == wanted
+        and leaf.not_valid_after_utc - _RENEW_BEFORE > now
+    )
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
     """Put the whole file in place at once: a reader sees the old one or the new one."""
     fresh = path.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    fresh.unlink(missing_ok=True)  # somebody died here; its mode may be another file's
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
     fresh.replace(path)

@@ -17,8 +17,6 @@ from api.cli.output import out
 from api.cli.proxy_process import keep_proxy, proxy_command, proxy_environment
 from broker.assembly import open_broker
 from broker.endpoints import ledger_login, proxy_ledger_login, read_proxy_keys
-from broker.ledger.migrate import Migration
-from broker.ledger.migrate import migrate as bring_up_to_date
 from broker.reaper import run_reaper
 from broker.service.broker import Broker
 from broker.settings import Settings, config_path, load_settings
@@ -35,13 +33,12 @@ def register(app: typer.Typer) -> None:
 
 def migrate() -> None:
     """Bring the ledger to the newest revision. Safe to run again."""
+    # Alembic takes longer to load than all else together, and only this command needs it.
+    from broker.ledger.migrate import migrate as bring_up_to_date  # noqa: PLC0415
+
     config = config_path()
     settings = load_settings(config)
-
-    async def run() -> Migration:
-        return await bring_up_to_date(ledger_login(settings, config), settings.ledger.proxy.user)
-
-    done = asyncio.run(run())
+    done = asyncio.run(bring_up_to_date(ledger_login(settings, config), settings.ledger.proxy.user))
     out.print(f"The ledger is at revision {done.revision}; proxies log in as {done.proxy_role}.")
 
 

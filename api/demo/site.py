@@ -63,16 +63,16 @@ def run_site() -> Iterator[Site]:
         home.chmod(0o711)
         postgresql.mkdir(mode=0o700)
         with run_embedded(postgresql, binaries=binaries, settings=["fsync=off"]) as server:
-            proxy_port, api_port = _port(_PROXY_PORT), _port(_API_PORT)
+            proxy_port, api_port = find_port(_PROXY_PORT), find_port(_API_PORT)
             passwords = {
                 name: secrets.token_urlsafe(24)
                 for name in ("curfew", "curfew_proxy", "curfew_broker_1")
             }
             asyncio.run(_make_databases(server, passwords))
             config = _write_settings(home, server, passwords, proxy_port, api_port)
-            _pgcurfew(config, "migrate")
-            requester, reviewer = (_make_token(config, who) for who in (REQUESTER, REVIEWER))
-            with _serving(config, home / "pgcurfew.log", proxy_port, api_port):
+            run_pgcurfew(config, "migrate")
+            requester, reviewer = (make_token(config, who) for who in (REQUESTER, REVIEWER))
+            with run_service(config, home / "pgcurfew.log", proxy_port, api_port):
                 yield Site(
                     home=home,
                     config=config,
@@ -87,7 +87,7 @@ def run_site() -> Iterator[Site]:
 
 
 async def _make_databases(server: EmbeddedServer, passwords: dict[str, str]) -> None:
-    main = await _superuser(server, "postgres")
+    main = await connect_superuser(server, "postgres")
     try:
         for name, password in passwords.items():
             await main.execute(f"CREATE ROLE {name} LOGIN NOINHERIT PASSWORD {literal(password)}")
@@ -95,14 +95,16 @@ async def _make_databases(server: EmbeddedServer, passwords: dict[str, str]) -> 
         await main.execute("CREATE DATABASE orders")
     finally:
         await main.close()
-    orders = await _superuser(server, "orders")
+    orders = await connect_superuser(server, "orders")
     try:
         await orders.execute((files("api.demo") / "orders.sql").read_text())
     finally:
         await orders.close()
 
 
-async def _superuser(server: EmbeddedServer, database: str) -> "asyncpg.Connection[asyncpg.Record]":
+async def connect_superuser(
+    server: EmbeddedServer, database: str
+) -> "asyncpg.Connection[asyncpg.Record]":
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
         host=server.host,
         port=server.port,
@@ -192,12 +194,12 @@ def _write_settings(
     return config
 
 
-def _make_token(config: Path, email: str) -> str:
-    token: str = json.loads(_pgcurfew(config, "token", "create", email, "--json"))["token"]
+def make_token(config: Path, email: str) -> str:
+    token: str = json.loads(run_pgcurfew(config, "token", "create", email, "--json"))["token"]
     return token
 
 
-def _pgcurfew(config: Path, *arguments: str) -> str:
+def run_pgcurfew(config: Path, *arguments: str) -> str:
     done = subprocess.run(  # noqa: S603  (ourselves)
         [sys.executable, "-m", "api", *arguments],
         env=_environment(config),
@@ -211,7 +213,7 @@ def _pgcurfew(config: Path, *arguments: str) -> str:
 
 
 @contextmanager
-def _serving(config: Path, log: Path, proxy_port: int, api_port: int) -> Iterator[None]:
+def run_service(config: Path, log: Path, proxy_port: int, api_port: int) -> Iterator[None]:
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "api", "serve"],
@@ -259,7 +261,7 @@ def _environment(config: Path) -> dict[str, str]:
     return {**kept, "PGCURFEW_CONFIG": str(config)}
 
 
-def _port(preferred: int) -> int:
+def find_port(preferred: int) -> int:
     """Return `preferred`, or any free port if somebody has it."""
     for port in (preferred, 0):
         with socket.socket() as sock:

@@ -64,5 +64,5 @@ class Catalog:
 def resource_fits(policy: Policy, person: Person, *, target: str, role: str) -> bool:
     """Say whether the policy covers this role for this person in some database."""
     return policy.requesters.includes(person) and any(
-        resource.matches(target, resource.database, role) for resource in policy.resources
+        resource.matches_somewhere(target, role) for resource in policy.resources
     )

@@ -56,7 +56,7 @@ def read_mark(comment: str | None) -> LoginMark | None:
     """Return what a role's comment says, or None if it is not one of pgcurfew's."""
     try:
         fields = json.loads(comment or "")
-    except ValueError:
+    except (ValueError, RecursionError):  # somebody else's comment may be nested without end
         return None
     match fields:
         case {"pgcurfew": str(installation), "grant": str(grant_id)}:

@@ -42,11 +42,11 @@ class Resource:
     role: str = "*"
 
     def matches(self, target: str, database: str, role: str) -> bool:
-        return (
-            fnmatchcase(target, self.target)
-            and fnmatchcase(database, self.database)
-            and fnmatchcase(role, self.role)
-        )
+        return self.matches_somewhere(target, role) and fnmatchcase(database, self.database)
+
+    def matches_somewhere(self, target: str, role: str) -> bool:
+        """Say whether this is the role on the target, in whichever database."""
+        return fnmatchcase(target, self.target) and fnmatchcase(role, self.role)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from broker.domain.errors import Conflict, LedgerUnavailable
 from broker.domain.sqltext import ident, literal
 from broker.ledger.connection import UNREACHABLE, LedgerLogin, connect
+from broker.ledger.revision import newest_revision
 from broker.tls import tls_context
 
 _SCRIPTS = Path(__file__).parent / "migrations"
@@ -39,16 +39,6 @@ class ProxyRoleMissing(Conflict):
         super().__init__(
             f"the ledger has no role {role!r} for the proxies; as its administrator, run: "
             f"CREATE ROLE {ident(role)} LOGIN PASSWORD {literal('…')}; then migrate again"
-        )
-
-
-class LedgerOutdated(Conflict):
-    code = "ledger-outdated"
-
-    def __init__(self, found: str | None, wanted: str) -> None:
-        super().__init__(
-            f"the ledger is at revision {found or 'none'}, this pgcurfew needs {wanted}: "
-            "run pgcurfew migrate"
         )
 
 
@@ -82,25 +72,6 @@ async def migrate(login: LedgerLogin, proxy_role: str) -> Migration:
         await engine.dispose()
     await _empower_proxies(login, proxy_role)
     return Migration(newest_revision(), proxy_role)
-
-
-def newest_revision() -> str:
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
-    return head
-
-
-async def require_newest(login: LedgerLogin) -> None:
-    """Raise LedgerOutdated unless the ledger is at the revision that this code was written for."""
-    connection = await connect(login, "pgcurfew")
-    try:
-        found = await connection.fetchval("SELECT version_num FROM curfew.alembic_version")
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-        found = None
-    finally:
-        await connection.close()
-    if found != newest_revision():
-        raise LedgerOutdated(found, newest_revision())
 
 
 async def _empower_proxies(login: LedgerLogin, role: str) -> None:

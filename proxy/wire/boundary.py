@@ -49,7 +49,7 @@ class Boundary:
             probe = self._header + data[: HEADER_SIZE - len(self._header)]
             if len(probe) < HEADER_SIZE:
                 return None
-            needed = 1 + _read_length(probe, 0)[0] - len(self._header)
+            needed = _rest_of(probe, len(self._header))
         else:
             needed = self._remaining
         return needed if needed <= len(data) else None
@@ -63,4 +63,10 @@ class Boundary:
             return -1
         self._header = b""
         self.last_kind = header[0]
-        return int(1 + _read_length(header, 0)[0]) - known
+        return _rest_of(header, known)
+
+
+def _rest_of(header: bytes, known: int) -> int:
+    """Return how much of a message is to come after the first `known` bytes of its header. Never
+    negative, although a length below four, which no server sends, would make it so."""
+    return max(int(1 + _read_length(header, 0)[0]) - known, 0)

@@ -55,6 +55,8 @@ FirstMessage = SslRequest | GssEncRequest | CancelRequest | StartupMessage
 
 def decode_first(body: bytes) -> FirstMessage:
     """Read a message without a type byte. Raises WireError."""
+    if len(body) < 4:
+        raise MalformedMessage("first message")
     (code,) = unpack_from("!I", body)
     match code:
         case _ if code == _SSL_CODE:

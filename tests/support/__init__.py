@@ -1,0 +1,1 @@
+"""What tests stand on: real PostgreSQL servers, a stage on one of them, and a running service."""

@@ -1,0 +1,43 @@
+"""People as the ledger knows them."""
+
+from datetime import timedelta
+
+from broker.domain.person import Person
+from broker.service.broker import Broker
+from broker.service.grants import GrantDetails
+from broker.service.requests import Wish
+from tests.support.stage import DEV, REVIEWER
+
+HOUR = timedelta(hours=1)
+
+
+async def get_person(broker: Broker, email: str) -> Person:
+    """Return a person as the API would see them: by a token of theirs."""
+    new = await broker.tokens.create(email, label="test", lifetime=None, actor="operator:test")
+    return await broker.tokens.authenticate(new.secret)
+
+
+def wish(
+    role: str = "orders_reader",
+    *,
+    target: str = "orders",
+    duration: timedelta = HOUR,
+    reason: str = "a reason",
+) -> Wish:
+    return Wish(
+        target=target,
+        role=role,
+        database=None,
+        duration=duration,
+        reason=reason,
+        source="127.0.0.1",
+    )
+
+
+async def get_grant(
+    broker: Broker, role: str = "orders_reader", *, duration: timedelta = HOUR
+) -> GrantDetails:
+    """Ask as DEV and approve as REVIEWER."""
+    dev, reviewer = await get_person(broker, DEV), await get_person(broker, REVIEWER)
+    asked = await broker.requests.ask(wish(role, duration=duration), dev)
+    return await broker.approve(asked.request.id, reviewer, duration=None, comment="fine")

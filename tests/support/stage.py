@@ -1,0 +1,260 @@
+"""A stage on one server: a fresh ledger and a fresh target database with an application in it.
+
+Roles belong to the whole server and are made once; databases are copied from templates for every
+test, so that no test sees another's.
+"""
+
+import itertools
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import yaml
+
+from broker.assembly import open_broker
+from broker.domain.credential import ProxyKey
+from broker.domain.server import ServerAddress, TlsMode
+from broker.ledger.connection import LedgerLogin
+from broker.ledger.migrate import migrate
+from broker.service.broker import Broker
+from broker.settings import load_settings
+from tests.support.servers import Server
+
+DEV = "dev@example.com"
+OTHER_DEV = "other@example.com"
+REVIEWER = "reviewer@example.com"
+SECOND_REVIEWER = "second-reviewer@example.com"
+
+PASSWORD = "only-for-tests"
+PROXY_KEY = ProxyKey("k1", bytes(range(32)))
+_LEDGER_TEMPLATE = "ledger_template"
+_TARGET_TEMPLATE = "target_template"
+_LOGINS = ("curfew", "curfew_proxy", "curfew_broker_1")
+_GROUPS = ("orders_owner", "orders_writer", "orders_reader")
+_numbers = itertools.count(1)
+
+_APPLICATION = """
+    REVOKE ALL ON DATABASE {database} FROM PUBLIC;
+    REVOKE ALL ON SCHEMA public FROM PUBLIC;
+    GRANT CONNECT, TEMPORARY ON DATABASE {database}
+        TO orders_owner, orders_writer, orders_reader;
+    GRANT CONNECT ON DATABASE {database} TO curfew_broker_1;
+    GRANT TEMPORARY ON DATABASE {database} TO curfew_admin;
+    CREATE SCHEMA shop AUTHORIZATION orders_owner;
+    GRANT USAGE ON SCHEMA shop TO orders_writer, orders_reader;
+    CREATE TABLE shop.orders (id int PRIMARY KEY, item text NOT NULL);
+    ALTER TABLE shop.orders OWNER TO orders_owner;
+    INSERT INTO shop.orders SELECT n, 'item ' || n FROM generate_series(1, 100) AS n;
+    GRANT SELECT ON shop.orders TO orders_reader;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON shop.orders TO orders_writer;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One test's ledger and target, and the settings file that names them."""
+
+    server: Server
+    ledger_database: str
+    target_database: str
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "pgcurfew.yaml"
+
+    def write_settings(self, **changes: Any) -> Path:
+        """Write the settings; `changes` replace whole sections."""
+        (self.folder / "policies.yaml").write_text(yaml.safe_dump(_POLICIES))
+        (self.folder / "password").write_text(PASSWORD)
+        (self.folder / "proxy-key").write_text(PROXY_KEY.key.hex())
+        self.config.write_text(yaml.safe_dump({**self.settings(), **changes}))
+        return self.config
+
+    @asynccontextmanager
+    async def broker(self) -> AsyncIterator[Broker]:
+        async with open_broker(load_settings(self.config), self.config) as broker:
+            yield broker
+
+    async def query(self, sql: str, *arguments: object) -> Any:
+        """Return one value from the target database, as the superuser."""
+        return await self._value(self.target_database, sql, *arguments)
+
+    async def query_ledger(self, sql: str, *arguments: object) -> Any:
+        """Return one value from the ledger, as the superuser."""
+        return await self._value(self.ledger_database, sql, *arguments)
+
+    async def logins_left(self) -> list[str]:
+        """Return the names of the ephemeral logins on the target."""
+        found = await self.query(
+            "SELECT array_agg(rolname::text ORDER BY rolname) FROM pg_roles "
+            "WHERE rolname LIKE 'jit\\_%'"
+        )
+        return list(found or [])
+
+    def ledger_login(self, user: str = "curfew") -> LedgerLogin:
+        address = ServerAddress(
+            self.server.host, self.server.port, self.ledger_database, TlsMode.DISABLE
+        )
+        return LedgerLogin(address, user, PASSWORD)
+
+    async def _value(self, database: str, sql: str, *arguments: object) -> Any:
+        connection = await self.server.connect(database)
+        try:
+            return await connection.fetchval(sql, *arguments)
+        finally:
+            await connection.close()
+
+    def settings(self) -> dict[str, Any]:
+        where = {
+            "host": self.server.host,
+            "port": self.server.port,
+            "tls": {"mode": "disable"},
+        }
+        return {
+            "state_dir": "state",
+            "ledger": {
+                **where,
+                "database": self.ledger_database,
+                "user": "curfew",
+                "password": "file:password",
+                "proxy": {"user": "curfew_proxy", "password": "file:password"},
+            },
+            "keys": {"current": "k1", "proxy_keys": {"k1": "file:proxy-key"}},
+            "targets": {
+                "orders": {
+                    **where,
+                    "database": self.target_database,
+                    "admin": {"user": "curfew_broker_1", "password": "file:password"},
+                    "roles": {name: {} for name in _GROUPS},
+                }
+            },
+            "identity": {
+                "people": [
+                    {"email": DEV, "groups": ["developers"]},
+                    {"email": OTHER_DEV, "groups": ["developers"]},
+                    {"email": REVIEWER, "groups": ["dba"]},
+                    {"email": SECOND_REVIEWER, "groups": ["dba"]},
+                ]
+            },
+        }
+
+
+_POLICIES = {
+    "approvers": {"groups": ["dba"]},
+    "policies": [
+        {
+            "name": "readers",
+            "requesters": {"anyone": True},
+            "resources": [{"target": "orders", "role": "orders_reader"}],
+            "max_duration": "8h",
+        },
+        {
+            "name": "writers",
+            "requesters": {"groups": ["developers"]},
+            "resources": [
+                {"target": "orders", "role": "orders_writer"},
+                {"target": "orders", "role": "orders_owner"},
+            ],
+            "max_duration": "1h",
+            "reason_required": True,
+        },
+    ],
+}
+
+
+async def prepare(server: Server) -> None:
+    """Make the roles and the two templates, once per server."""
+    main = await server.connect()
+    try:
+        if await main.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = 'curfew_admin'"):
+            return
+        for login in _LOGINS:
+            await main.execute(f"CREATE ROLE {login} LOGIN NOINHERIT PASSWORD '{PASSWORD}'")
+        for group in _GROUPS:
+            await main.execute(f"CREATE ROLE {group} NOLOGIN")
+        await main.execute("CREATE ROLE curfew_admin NOLOGIN CREATEROLE NOINHERIT")
+        for statement in _admin_grants(server.major):
+            await main.execute(statement)
+        await main.execute(f"CREATE DATABASE {_LEDGER_TEMPLATE} OWNER curfew")
+        await main.execute(f"CREATE DATABASE {_TARGET_TEMPLATE}")
+    finally:
+        await main.close()
+    target = await server.connect(_TARGET_TEMPLATE)
+    try:
+        await target.execute(_APPLICATION.format(database=_TARGET_TEMPLATE))
+    finally:
+        await target.close()
+    address = ServerAddress(server.host, server.port, _LEDGER_TEMPLATE, TlsMode.DISABLE)
+    await migrate(LedgerLogin(address, "curfew", PASSWORD), "curfew_proxy")
+
+
+@asynccontextmanager
+async def set_up(server: Server, folder: Path) -> AsyncIterator[Stage]:
+    """Yield a fresh stage; drop its databases and any login that the test left."""
+    number = f"{os.getpid()}_{next(_numbers)}"
+    stage = Stage(server, f"ledger_{number}", f"orders_{number}", folder)
+    main = await server.connect()
+    try:
+        await main.execute(
+            f"CREATE DATABASE {stage.ledger_database} TEMPLATE {_LEDGER_TEMPLATE} OWNER curfew"
+        )
+        await main.execute(f"CREATE DATABASE {stage.target_database} TEMPLATE {_TARGET_TEMPLATE}")
+        # Privileges on a database are not copied with it.
+        database = stage.target_database
+        await main.execute(
+            f"REVOKE ALL ON DATABASE {database} FROM PUBLIC;"
+            f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {', '.join(_GROUPS)};"
+            f"GRANT CONNECT ON DATABASE {database} TO curfew_broker_1;"
+            f"GRANT TEMPORARY ON DATABASE {database} TO curfew_admin"
+        )
+        await stage.query_ledger("UPDATE curfew.installation SET id = $1", f"installation-{number}")
+        stage.write_settings()
+        yield stage
+    finally:
+        await _tear_down(main, stage)
+        await main.close()
+
+
+async def _tear_down(main: "asyncpg.Connection[asyncpg.Record]", stage: Stage) -> None:
+    for database in (stage.ledger_database, stage.target_database):
+        # As an own loop rather than WITH (FORCE): prepared transactions would block that.
+        await main.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database
+        )
+    await _roll_back_prepared(main, stage)
+    await main.execute(f"DROP DATABASE {stage.ledger_database} WITH (FORCE)")
+    await main.execute(f"DROP DATABASE {stage.target_database} WITH (FORCE)")
+    for row in await main.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit\\_%'"):
+        await main.execute(f'DROP OWNED BY "{row["rolname"]}"; DROP ROLE "{row["rolname"]}"')
+
+
+async def _roll_back_prepared(main: "asyncpg.Connection[asyncpg.Record]", stage: Stage) -> None:
+    rows = await main.fetch(
+        "SELECT gid FROM pg_prepared_xacts WHERE database = $1", stage.target_database
+    )
+    for row in rows:
+        target = await stage.server.connect(stage.target_database)
+        try:
+            await target.execute(f"ROLLBACK PREPARED '{row['gid']}'")
+        finally:
+            await target.close()
+
+
+def _admin_grants(major: int) -> tuple[str, ...]:
+    groups = ", ".join(_GROUPS)
+    if major >= 16:
+        return (
+            f"GRANT {groups} TO curfew_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+            "GRANT pg_signal_backend TO curfew_admin WITH INHERIT TRUE, SET FALSE",
+            "GRANT curfew_admin TO curfew_broker_1 WITH INHERIT FALSE, SET TRUE",
+        )
+    return (
+        f"GRANT {groups} TO curfew_admin WITH ADMIN OPTION",
+        "GRANT pg_signal_backend TO curfew_admin",
+        "GRANT curfew_admin TO curfew_broker_1",
+    )
