@@ -196,7 +196,6 @@ class ProxySettings(Section):
 
 class ApiSettings(Section):
     listen: Listen = Field(default="127.0.0.1:7480", examples=["127.0.0.1:7480"])
-    public_url: str | None = Field(default=None, examples=["https://access.example.com"])
 
 
 class PersonSettings(Section):

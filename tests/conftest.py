@@ -19,11 +19,24 @@ _COMPARISONS = {
 }
 
 
+_EVERY_MAJOR = "--every-major"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        _EVERY_MAJOR, action="store_true", help="run tests marked newest on every major too"
+    )
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every test that needs a server on every major that there is."""
     if "source" not in metafunc.fixturenames:
         return
     sources = [each for each in _sources() if _wanted(metafunc, each.major)]
+    if not metafunc.config.getoption(_EVERY_MAJOR) and any(
+        metafunc.definition.iter_markers("newest")
+    ):
+        sources = sources[-1:]
     metafunc.parametrize(
         "source", sources, ids=[f"pg{each.major}" for each in sources], scope="session"
     )

@@ -96,6 +96,8 @@ def request(
         out.print(f"They run: pgcurfew approve {view.id}")
     else:
         _print_decided(view)
+    if wait and view.grant_id is None:
+        raise typer.Exit(ExitCode.DENIED)
 
 
 def approve(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -141,7 +142,9 @@ def run_service(stage: Stage, people: tuple[str, ...], **changes: Any) -> Iterat
             "proxy": {**proxy, **changes.get("proxy", {})},
         }
     )
-    tokens = asyncio.run(_make_tokens(stage, people))
+    # In a thread, because a test's own event loop may be running here.
+    with ThreadPoolExecutor(1) as apart:
+        tokens = apart.submit(asyncio.run, _make_tokens(stage, people)).result()
     log = stage.folder / "service.log"
     with log.open("w") as output:
         process = subprocess.Popen(

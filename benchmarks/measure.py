@@ -1,0 +1,159 @@
+"""One run of pgbench through one entrance: transactions per second, and CPU per transaction.
+
+Linux only: CPU time is read from /proc.
+"""
+
+import os
+import re
+import subprocess
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PATIENCE_S = 60.0  # beyond the time that pgbench was told to take
+_MAX_THREADS = 2
+_PROGRESS = re.compile(r"progress: ([\d.]+) s, ([\d.]+) tps,")
+
+
+class RunFailed(Exception):
+    """pgbench did not run as it must; the message holds what it said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """A way into the database. `processes` are those whose CPU time is the price of it."""
+
+    name: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    processes: tuple[int, ...]
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    protocol: str
+    tls: bool
+    clients: int
+
+    def __str__(self) -> str:
+        return f"{self.protocol}, TLS {'on' if self.tls else 'off'}, {self.clients} clients"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """CPU times are per transaction, in microseconds. `relay_cpu_us` is without the logins; a run
+    of one second is too short to tell."""
+
+    tps: float
+    cpu_us: float
+    relay_cpu_us: float | None
+
+
+def run_pgbench(pgbench: Path, entrance: Entrance, load: Load, seconds: int) -> Run:
+    """Load `entrance` for `seconds`. Raises RunFailed."""
+    command = [
+        str(pgbench),
+        *("-n", "-S", "-M", load.protocol, "-T", str(seconds), "-P", "1"),
+        *("-c", str(load.clients), "-j", str(min(load.clients, _MAX_THREADS))),
+        *("-h", "127.0.0.1", "-p", str(entrance.port), "-U", entrance.user, "bench"),
+    ]
+    before = _cpu_s(entrance.processes)
+    with subprocess.Popen(
+        command,
+        env=_environment(entrance, load),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        # Whatever keeps us from reading on, pgbench ends.
+        killer = threading.Timer(seconds + _PATIENCE_S, process.kill)
+        killer.start()
+        try:
+            steady, said = _follow(process, entrance)
+            output = process.stdout.read() if process.stdout else ""
+            code = process.wait()
+        finally:
+            killer.cancel()
+            process.kill()
+    spent = _cpu_s(entrance.processes) - before
+    if code:
+        raise RunFailed(f"{entrance.name}, {load}: pgbench ended with {code}: {said.strip()}")
+    transactions = _number(r"^number of transactions actually processed: (\d+)", output)
+    return Run(
+        tps=_number(r"^tps = ([\d.]+) \(without initial connection time\)", output),
+        cpu_us=spent / transactions * 1_000_000,
+        relay_cpu_us=steady.cpu_us_per_transaction(),
+    )
+
+
+@dataclass(slots=True)
+class _Steady:
+    """What happened between pgbench's first sign of progress, when all clients have logged in, and
+    its last one."""
+
+    since_s: float | None = None
+    cpu_s_at_start: float = 0.0
+    cpu_s: float = 0.0
+    transactions: float = 0.0
+
+    def note(self, at_s: float, tps: float, cpu_s: float) -> None:
+        if self.since_s is None:
+            self.cpu_s_at_start = cpu_s
+        else:
+            self.transactions += tps * (at_s - self.since_s)
+        self.since_s, self.cpu_s = at_s, cpu_s
+
+    def cpu_us_per_transaction(self) -> float | None:
+        if not self.transactions:
+            return None
+        return (self.cpu_s - self.cpu_s_at_start) / self.transactions * 1_000_000
+
+
+def _follow(process: "subprocess.Popen[str]", entrance: Entrance) -> tuple[_Steady, str]:
+    """Read pgbench's progress as it comes; return it, and everything else that was said."""
+    steady, said = _Steady(), ""
+    for line in process.stderr or ():
+        progress = _PROGRESS.match(line)
+        if progress is None:
+            said += line
+        else:
+            steady.note(float(progress[1]), float(progress[2]), _cpu_s(entrance.processes))
+    return steady, said
+
+
+def _environment(entrance: Entrance, load: Load) -> dict[str, str]:
+    # Nothing of the person's own libpq settings, which may name a service or a certificate.
+    return {
+        "PATH": os.defpath,
+        "LC_ALL": "C",
+        "PGPASSWORD": entrance.password,
+        "PGSSLMODE": "require" if load.tls and entrance.tls else "disable",
+        "PGGSSENCMODE": "disable",
+        "PGCONNECT_TIMEOUT": "15",
+    }
+
+
+def _number(pattern: str, output: str) -> float:
+    found = re.search(pattern, output, re.MULTILINE)
+    if found is None or not float(found[1]):
+        raise RunFailed(f"pgbench said something else than expected:\n{output}")
+    return float(found[1])
+
+
+def _cpu_s(processes: tuple[int, ...]) -> float:
+    """Return the CPU time that the processes have used, user and system, all threads."""
+    return sum(_cpu_ticks(pid) for pid in processes) / _TICKS_PER_S
+
+
+def _cpu_ticks(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        raise RunFailed(f"process {pid}, which is measured, has ended") from None
+    # proc(5): utime and stime are fields 14 and 15; the name, field 2, may hold anything.
+    fields = status.rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])

@@ -1,0 +1,249 @@
+"""pgbench -S through the proxy, through PgBouncer and directly: rates and CPU, as ratios.
+
+Prints JSON; exits 1 if a bar is missed. See benchmarks/README.md.
+"""
+
+import argparse
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import product
+from math import nan
+from statistics import median
+
+from measure import Entrance, Load, Run, run_pgbench
+from stage import SCALE, Stage, set_stage
+
+PROTOCOLS = ("simple", "prepared")
+TLS = {"off": False, "on": True}
+
+# The bars. With several workers the proxy must win where there are clients for all of them.
+MIN_TPS_RATIO = 0.95
+MAX_CPU_RATIO = 1.2
+MIN_TPS_RATIO_OF_WORKERS = 1.0
+MANY_CLIENTS = 32
+
+_SETTLE_S = 0.5  # for what an entrance still has to do when its clients have left
+_WARM_UP_S = 1
+_SHORTEST_RUN_S = 3  # of which the first second is logins
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    rounds: int
+    seconds: int
+    workers: int
+    loads: tuple[Load, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What was measured under one load: the runs of every entrance, by its name."""
+
+    load: Load
+    runs: dict[str, list[Run]]
+
+    def tps(self, entrance: str) -> float:
+        return median(run.tps for run in self.runs[entrance])
+
+    def cpu_us(self, entrance: str) -> float:
+        """Return the price of a transaction with its share of the logins."""
+        return median(run.cpu_us for run in self.runs[entrance])
+
+    def relay_cpu_us(self, entrance: str) -> float:
+        """Return the price of a transaction alone."""
+        return median(run.relay_cpu_us or nan for run in self.runs[entrance])
+
+    @property
+    def tps_ratio(self) -> float:
+        return self.tps("proxy") / self.tps("pgbouncer")
+
+    @property
+    def cpu_ratio(self) -> float:
+        return self.cpu_us("proxy") / self.cpu_us("pgbouncer")
+
+    @property
+    def relay_cpu_ratio(self) -> float:
+        return self.relay_cpu_us("proxy") / self.relay_cpu_us("pgbouncer")
+
+
+def main() -> int:
+    options = _options()
+    signal.signal(signal.SIGTERM, _interrupt)
+    _say("setting the stage")
+    with set_stage(options.workers) as stage:
+        variants = measure(stage, options)
+    missed = [miss for variant in variants for miss in misses(variant, options.workers)]
+    print(json.dumps(report(stage, options, variants, missed), indent=2))
+    return 1 if missed else 0
+
+
+def measure(stage: Stage, options: Options) -> list[Variant]:
+    entrances = [stage.proxy, stage.pgbouncer, stage.direct]
+    variants = []
+    for load in options.loads:
+        for entrance in entrances:
+            run_pgbench(stage.pgbench, entrance, load, _WARM_UP_S)
+        runs: dict[str, list[Run]] = {entrance.name: [] for entrance in entrances}
+        for number in range(options.rounds):
+            for entrance in _rotated(entrances, number):
+                time.sleep(_SETTLE_S)
+                run = run_pgbench(stage.pgbench, entrance, load, options.seconds)
+                runs[entrance.name].append(run)
+        variants.append(Variant(load, runs))
+        _say(_line(variants[-1]))
+    return variants
+
+
+def _rotated(entrances: list[Entrance], number: int) -> list[Entrance]:
+    """Return the entrances with another one first every round: none always follows the same."""
+    start = number % len(entrances)
+    return entrances[start:] + entrances[:start]
+
+
+def misses(variant: Variant, workers: int) -> Iterable[dict[str, object]]:
+    """Say which bars the proxy misses under this load."""
+    if workers > 1:
+        if variant.load.clients >= MANY_CLIENTS and variant.tps_ratio < MIN_TPS_RATIO_OF_WORKERS:
+            yield _miss(variant, "tps_vs_pgbouncer", variant.tps_ratio, MIN_TPS_RATIO_OF_WORKERS)
+        return
+    if variant.tps_ratio < MIN_TPS_RATIO:
+        yield _miss(variant, "tps_vs_pgbouncer", variant.tps_ratio, MIN_TPS_RATIO)
+    if variant.cpu_ratio > MAX_CPU_RATIO:
+        yield _miss(variant, "cpu_vs_pgbouncer", variant.cpu_ratio, MAX_CPU_RATIO)
+
+
+def _miss(variant: Variant, what: str, measured: float, bar: float) -> dict[str, object]:
+    return {"load": str(variant.load), "what": what, "measured": round(measured, 3), "bar": bar}
+
+
+def report(
+    stage: Stage, options: Options, variants: list[Variant], missed: list[dict[str, object]]
+) -> dict[str, object]:
+    return {
+        "benchmark": "relay",
+        "audit": "none",
+        "workers": options.workers,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "scale": SCALE,
+        "cpus": len(os.sched_getaffinity(0)),
+        "direct_knows_tls": stage.direct.tls,
+        "versions": {
+            **stage.versions,
+            "python": platform.python_version(),
+            "uvloop": version("uvloop"),
+        },
+        "bars": _bars(options.workers),
+        "variants": [_variant(variant) for variant in variants],
+        "missed": missed,
+    }
+
+
+def _bars(workers: int) -> dict[str, object]:
+    if workers > 1:
+        return {"tps_vs_pgbouncer": MIN_TPS_RATIO_OF_WORKERS, "from_clients": MANY_CLIENTS}
+    return {"tps_vs_pgbouncer": MIN_TPS_RATIO, "cpu_vs_pgbouncer": MAX_CPU_RATIO}
+
+
+def _variant(variant: Variant) -> dict[str, object]:
+    return {
+        "protocol": variant.load.protocol,
+        "tls": variant.load.tls,
+        "clients": variant.load.clients,
+        "tps": {name: round(variant.tps(name)) for name in variant.runs},
+        "tps_vs_pgbouncer": round(variant.tps_ratio, 3),
+        "tps_vs_direct": round(variant.tps("proxy") / variant.tps("direct"), 3),
+        "cpu_us_per_transaction": {
+            name: round(variant.cpu_us(name), 2) for name in ("proxy", "pgbouncer")
+        },
+        "cpu_vs_pgbouncer": round(variant.cpu_ratio, 3),
+        "cpu_us_without_logins": {
+            name: round(variant.relay_cpu_us(name), 2) for name in ("proxy", "pgbouncer")
+        },
+        "cpu_vs_pgbouncer_without_logins": round(variant.relay_cpu_ratio, 3),
+        "tps_of_runs": {
+            name: [round(run.tps) for run in runs] for name, runs in variant.runs.items()
+        },
+    }
+
+
+def _line(variant: Variant) -> str:
+    return (
+        f"{variant.load}: {variant.tps('proxy'):.0f} tps, "
+        f"{variant.tps_ratio:.3f}x PgBouncer, "
+        f"{variant.tps('proxy') / variant.tps('direct'):.3f}x direct; "
+        f"{variant.cpu_us('proxy'):.1f} µs, {variant.cpu_ratio:.3f}x PgBouncer "
+        f"({variant.relay_cpu_ratio:.3f}x without logins)"
+    )
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(description="pgbench -S: proxy, PgBouncer and direct")
+    parser.add_argument("--rounds", type=_positive)
+    parser.add_argument("--seconds", type=_seconds, help="of each run, at least 3")
+    parser.add_argument("--clients", type=_some(_positive), help="for example 1,8,32")
+    parser.add_argument("--protocols", type=_some(_one_of(PROTOCOLS)), help="simple,prepared")
+    parser.add_argument("--tls", type=_some(_one_of(TLS)), help="off,on")
+    parser.add_argument("--workers", type=_positive, default=1, help="proxy processes")
+    parser.add_argument("--quick", action="store_true", help="one round of 3 s with 8 clients")
+    given = parser.parse_args()
+    rounds, seconds, clients = (1, 3, [8]) if given.quick else (3, 5, [1, 8, 32])
+    return Options(
+        rounds=given.rounds or rounds,
+        seconds=given.seconds or seconds,
+        workers=given.workers,
+        loads=tuple(
+            Load(protocol, TLS[tls], count)
+            for protocol, tls, count in product(
+                given.protocols or PROTOCOLS, given.tls or TLS, given.clients or clients
+            )
+        ),
+    )
+
+
+def _some(one: Callable[[str], object]) -> Callable[[str], list[object]]:
+    def parse(text: str) -> list[object]:
+        return [one(part) for part in text.split(",")]
+
+    return parse
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return number
+
+
+def _seconds(text: str) -> int:
+    if int(text) < _SHORTEST_RUN_S:
+        raise argparse.ArgumentTypeError(f"it must be at least {_SHORTEST_RUN_S}")
+    return int(text)
+
+
+def _one_of(allowed: Iterable[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise argparse.ArgumentTypeError(f"choose from {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The service as a whole: what its processes hold, how it starts, and how it stops."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.support.service import (
+    children,
+    run_service,
+    wait_for,
+)
+from tests.support.stage import DEV, PASSWORD, PROXY_KEY, REVIEWER, Stage
+
+pytestmark = pytest.mark.newest
+
+PEOPLE = (DEV, REVIEWER)
+
+
+def _environment_of(pid: int) -> dict[str, str]:
+    entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return dict(entry.decode().split("=", 1) for entry in entries if entry)
+
+
+async def test_proxies_see_no_admin_secret(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All secrets in the broker's environment: only the proxy's own reach its processes."""
+    for name in ("LEDGER_SECRET", "ORDERS_ADMIN_SECRET", "PROXY_SECRET"):
+        monkeypatch.setenv(name, PASSWORD)
+    monkeypatch.setenv("PROXY_KEY", PROXY_KEY.key.hex())
+    monkeypatch.setenv("SOMETHING_ELSE", "not the proxy's business")
+    settings = stage.settings()
+    settings["ledger"]["password"] = "env:LEDGER_SECRET"
+    settings["ledger"]["proxy"]["password"] = "env:PROXY_SECRET"
+    settings["keys"]["proxy_keys"]["k1"] = "env:PROXY_KEY"
+    settings["targets"]["orders"]["admin"]["password"] = "env:ORDERS_ADMIN_SECRET"
+    with run_service(stage, PEOPLE, **settings) as service:
+        access = await service.get_access()
+        with access.connect() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        proxies = [*children(service.process.pid), *service.workers()]
+        assert len(proxies) == 2
+        for pid in proxies:
+            names = set(_environment_of(pid))
+            assert {"PROXY_SECRET", "PROXY_KEY"} <= names
+            assert not {"LEDGER_SECRET", "ORDERS_ADMIN_SECRET", "SOMETHING_ELSE"} & names
+
+
+async def test_a_refused_address_is_told_so_over_tls(stage: Stage) -> None:
+    with run_service(stage, PEOPLE, proxy={"networks": {"allow": ["192.0.2.0/24"]}}) as service:
+        access = await service.get_access()
+        with pytest.raises(psycopg.OperationalError) as refusal:
+            access.connect()
+    said = str(refusal.value)
+    assert "FATAL:  no access from this address" in said
+    assert "DETAIL:  Your address is 127.0.0.1." in said
+
+
+async def test_a_target_that_is_down_at_start_stops_nothing_else(stage: Stage) -> None:
+    settings = stage.settings()
+    down = {**settings["targets"]["orders"], "port": 1}
+    targets = {**settings["targets"], "asleep": down}
+    with run_service(stage, PEOPLE, targets=targets) as service:
+        access = await service.get_access()
+        with access.connect() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        log = service.log.read_text()
+    assert "target 'asleep' is unreachable" in log
+
+
+async def test_the_proxies_leave_when_the_broker_is_killed(stage: Stage) -> None:
+    with run_service(stage, PEOPLE) as service:
+        pids = [*children(service.process.pid), *service.workers()]
+        assert len(pids) == 2
+        service.process.kill()
+        service.process.wait()
+        for pid in pids:
+            await asyncio.to_thread(wait_for, lambda pid=pid: not _is_alive(pid))
+
+
+async def test_stopping_drains_and_tells_who_is_left(stage: Stage) -> None:
+    with run_service(stage, PEOPLE) as service:
+        access = await service.get_access()
+        with access.connect() as connection:
+            loop = asyncio.get_running_loop()
+            running = loop.run_in_executor(None, connection.execute, "SELECT pg_sleep(33)")
+            await service.until_a_backend_runs("SELECT pg_sleep(33)")
+            service.process.send_signal(signal.SIGTERM)
+            with pytest.raises(psycopg.errors.AdminShutdown, match="shutting down"):
+                await running
+        assert service.process.wait(20) == 0
+        reason = await service.stage.query_ledger("SELECT end_reason FROM curfew.sessions")
+        assert reason == "shutdown"
+
+
+async def test_a_proxy_may_do_in_the_ledger_only_what_it_must(stage: Stage) -> None:
+    connection = await stage.server.connect(
+        stage.ledger_database, user="curfew_proxy", password=PASSWORD
+    )
+    try:
+        for forbidden in (
+            "SELECT * FROM curfew.tokens",
+            "SELECT * FROM curfew.grants",
+            "UPDATE curfew.grants SET state = 'active'",
+            "UPDATE curfew.logins SET stored_key = NULL",
+            "SELECT * FROM curfew.audit_events",
+            "DELETE FROM curfew.sessions",
+            "CREATE TABLE curfew.mine (id int)",
+        ):
+            with pytest.raises(Exception, match="permission denied"):
+                await connection.execute(forbidden)
+    finally:
+        await connection.close()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()

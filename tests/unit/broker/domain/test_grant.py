@@ -1,0 +1,185 @@
+"""The life of a grant, and what its holder is told when it ends."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+
+from broker.domain.errors import IllegalTransition
+from broker.domain.grant import Grant, GrantEvent, GrantState, ending_sentence
+from broker.domain.person import Person
+
+GRANTED_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+LATER = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
+
+ENDINGS = [
+    GrantEvent.EXPIRED,
+    GrantEvent.RELINQUISHED,
+    GrantEvent.REVOKED,
+    GrantEvent.REJECTED,
+    GrantEvent.FAILED,
+]
+LEGAL = {
+    (GrantState.PROVISIONING, GrantEvent.PROVISIONED): GrantState.ACTIVE,
+    (GrantState.PROVISIONING, GrantEvent.EXPIRED): GrantState.REVOKING,
+    (GrantState.PROVISIONING, GrantEvent.RELINQUISHED): GrantState.REVOKING,
+    (GrantState.PROVISIONING, GrantEvent.REVOKED): GrantState.REVOKING,
+    (GrantState.PROVISIONING, GrantEvent.REJECTED): GrantState.REVOKING,
+    (GrantState.PROVISIONING, GrantEvent.FAILED): GrantState.REVOKING,
+    (GrantState.ACTIVE, GrantEvent.EXPIRED): GrantState.REVOKING,
+    (GrantState.ACTIVE, GrantEvent.RELINQUISHED): GrantState.REVOKING,
+    (GrantState.ACTIVE, GrantEvent.REVOKED): GrantState.REVOKING,
+    (GrantState.ACTIVE, GrantEvent.REJECTED): GrantState.REVOKING,
+    (GrantState.ACTIVE, GrantEvent.FAILED): GrantState.REVOKING,
+    (GrantState.REVOKING, GrantEvent.REMOVED): GrantState.ENDED,
+}
+ILLEGAL = sorted(set(product(GrantState, GrantEvent)) - set(LEGAL))
+
+
+def grant_in(state: GrantState) -> Grant:
+    """Return a grant that is being retried: two attempts have failed."""
+    return Grant(
+        id="grt_06eajh8a00000000",
+        request_id="req_06eajh8a00000000",
+        person=Person("per_1", "dev@example.com", "A developer"),
+        target="orders",
+        database="orders",
+        role="orders_reader",
+        state=state,
+        granted_at=GRANTED_AT,
+        expires_at=GRANTED_AT + timedelta(hours=1),
+        attempts=2,
+        next_attempt_at=GRANTED_AT + timedelta(seconds=4),
+        last_error="target 'orders' is unreachable: timed out",
+    )
+
+
+@pytest.mark.parametrize(("state", "event"), LEGAL)
+def test_a_grant_moves_only_forwards(state: GrantState, event: GrantEvent) -> None:
+    assert grant_in(state).after(event, LATER).state is LEGAL[state, event]
+
+
+@pytest.mark.parametrize(("state", "event"), ILLEGAL)
+def test_nothing_else_moves_a_grant(state: GrantState, event: GrantEvent) -> None:
+    with pytest.raises(IllegalTransition) as refusal:
+        grant_in(state).after(event, LATER)
+    assert str(refusal.value) == (
+        f"grant grt_06eajh8a00000000 is {state.value}: it cannot be {event.value} now"
+    )
+
+
+def test_every_state_and_event_is_decided_above() -> None:
+    assert len(LEGAL) + len(ILLEGAL) == len(GrantState) * len(GrantEvent) == 28
+
+
+def test_a_provisioned_grant_forgets_the_attempts_that_failed() -> None:
+    before = grant_in(GrantState.PROVISIONING)
+    assert before.after(GrantEvent.PROVISIONED, LATER) == replace(
+        before, state=GrantState.ACTIVE, attempts=0, next_attempt_at=LATER, last_error=None
+    )
+
+
+@pytest.mark.parametrize("state", [GrantState.PROVISIONING, GrantState.ACTIVE])
+@pytest.mark.parametrize("event", ENDINGS)
+def test_removal_starts_at_once_and_the_grant_says_why(
+    state: GrantState, event: GrantEvent
+) -> None:
+    before = grant_in(state)
+    assert before.after(event, LATER) == replace(
+        before,
+        state=GrantState.REVOKING,
+        end_reason=event,
+        attempts=0,
+        next_attempt_at=LATER,
+        last_error=None,
+    )
+
+
+def test_an_ended_grant_says_since_when_and_still_why() -> None:
+    revoking = grant_in(GrantState.ACTIVE).after(GrantEvent.REVOKED, GRANTED_AT)
+    ended = revoking.after(GrantEvent.REMOVED, LATER)
+    assert (ended.state, ended.end_reason, ended.ended_at) == (
+        GrantState.ENDED,
+        GrantEvent.REVOKED,
+        LATER,
+    )
+
+
+def test_a_grant_remembers_who_ended_it_and_what_they_said() -> None:
+    before = grant_in(GrantState.REVOKING)
+    assert before.ended_for("reviewer@example.com", "no longer needed") == replace(
+        before, ended_by="reviewer@example.com", end_comment="no longer needed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("attempts", "delay"),
+    [
+        (0, timedelta(seconds=1)),
+        (1, timedelta(seconds=2)),
+        (2, timedelta(seconds=4)),
+        (8, timedelta(seconds=256)),
+        (9, timedelta(minutes=5)),
+        (16, timedelta(minutes=5)),
+        (10_000, timedelta(minutes=5)),  # a target that is down for a month overflows nothing
+    ],
+)
+def test_a_failed_attempt_is_tried_again_later_and_later_up_to_five_minutes(
+    attempts: int, delay: timedelta
+) -> None:
+    before = replace(grant_in(GrantState.REVOKING), attempts=attempts)
+    assert before.after_failed_attempt("connection refused", LATER) == replace(
+        before,
+        attempts=attempts + 1,
+        next_attempt_at=LATER + delay,
+        last_error="connection refused",
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "comment", "sentence"),
+    [
+        (
+            GrantEvent.EXPIRED,
+            None,
+            "access ended: grant grt_06eajh8a00000000 expired at 2026-03-01 13:00:00 UTC",
+        ),
+        (
+            None,  # the proxy's own timer, before the ledger knows
+            None,
+            "access ended: grant grt_06eajh8a00000000 expired at 2026-03-01 13:00:00 UTC",
+        ),
+        (
+            GrantEvent.RELINQUISHED,
+            None,
+            "access ended: grant grt_06eajh8a00000000 was relinquished",
+        ),
+        (
+            GrantEvent.REVOKED,
+            None,
+            "access ended: grant grt_06eajh8a00000000 was revoked by reviewer@example.com",
+        ),
+        (
+            GrantEvent.REVOKED,
+            "wrong database",
+            "access ended: grant grt_06eajh8a00000000 was revoked by reviewer@example.com: "
+            "wrong database",
+        ),
+        (
+            GrantEvent.REJECTED,
+            "the password was changed",
+            "access ended: grant grt_06eajh8a00000000 is no longer usable",
+        ),
+        (
+            GrantEvent.FAILED,
+            "no such role",
+            "access ended: grant grt_06eajh8a00000000 is no longer usable",
+        ),
+    ],
+)
+def test_the_holder_is_told_why_access_ended(
+    reason: GrantEvent | None, comment: str | None, sentence: str
+) -> None:
+    ended = replace(grant_in(GrantState.ENDED), end_reason=reason)
+    assert ending_sentence(ended.ended_for("reviewer@example.com", comment)) == sentence

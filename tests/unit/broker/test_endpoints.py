@@ -1,0 +1,167 @@
+"""Settings → addresses, logins and keys, with no secret opened that nobody asked for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.domain.credential import ProxyKey
+from broker.domain.server import ServerAddress, TlsMode
+from broker.endpoints import (
+    ledger_address,
+    ledger_login,
+    proxy_certificate_files,
+    proxy_ledger_login,
+    proxy_root_certificate,
+    read_proxy_keys,
+    state_dir,
+    target_address,
+)
+from broker.ledger.connection import LedgerLogin
+from broker.settings import Settings, SettingsError, load_settings
+from tests.support.settings_files import write_settings
+
+HEX_KEY = "00" * 31 + "ff"
+KEY = bytes(31) + b"\xff"
+SECRETS = ["LEDGER_PASSWORD", "LEDGER_PROXY_PASSWORD", "PROXY_KEY", "ORDERS_ADMIN_PASSWORD"]
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.delenv(name, raising=False)
+
+
+def load(folder: Path, changes: dict[str, Any] | None = None) -> tuple[Settings, Path]:
+    config = write_settings(folder, changes)
+    return load_settings(config), config
+
+
+def test_the_broker_logs_in_to_the_ledger_with_its_own_secret_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEDGER_PASSWORD", "hunter2")
+    assert ledger_login(*load(tmp_path)) == LedgerLogin(
+        ServerAddress("127.0.0.1", 5432, "curfew"), "curfew", "hunter2"
+    )
+
+
+def test_a_proxy_logs_in_to_the_ledger_with_its_own_secret_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEDGER_PROXY_PASSWORD", "hunter3")
+    assert proxy_ledger_login(*load(tmp_path)) == LedgerLogin(
+        ServerAddress("127.0.0.1", 5432, "curfew"), "curfew_proxy", "hunter3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("login", "path", "variable"),
+    [
+        (ledger_login, "ledger.password", "LEDGER_PASSWORD"),
+        (proxy_ledger_login, "ledger.proxy.password", "LEDGER_PROXY_PASSWORD"),
+        (read_proxy_keys, "keys.proxy_keys.k1", "PROXY_KEY"),
+    ],
+)
+def test_a_secret_that_cannot_be_read_is_named_by_its_key(
+    tmp_path: Path, login: Any, path: str, variable: str
+) -> None:
+    settings, config = load(tmp_path)
+    with pytest.raises(SettingsError) as error:
+        login(settings, config)
+    assert str(error.value) == (
+        f"settings in {config} cannot be used:\n"
+        f"  {path}: environment variable {variable} is not set; for example: export {variable}=…"
+    )
+
+
+def test_every_proxy_key_is_read_so_that_an_old_one_still_opens_old_grants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROXY_KEY", "11" * 32)
+    (tmp_path / "old-key").write_text(f"{HEX_KEY}\n")
+    settings, config = load(tmp_path, {"keys.proxy_keys.k0": "file:old-key"})
+    assert read_proxy_keys(settings, config) == {
+        "k0": ProxyKey("k0", KEY),
+        "k1": ProxyKey("k1", b"\x11" * 32),
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hunter2", "00" * 31, "00" * 33, HEX_KEY[:-1], HEX_KEY[:-1] + "g"],
+    ids=["no hexadecimal", "31 bytes", "33 bytes", "half a byte", "one wrong letter"],
+)
+def test_a_proxy_key_of_another_form_is_refused_and_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("PROXY_KEY", text)
+    settings, config = load(tmp_path)
+    with pytest.raises(SettingsError) as error:
+        read_proxy_keys(settings, config)
+    assert str(error.value) == (
+        f"settings in {config} cannot be used:\n"
+        "  keys.proxy_keys.k1: must be 32 bytes in hexadecimal; "
+        "for example: openssl rand -hex 32"
+    )
+
+
+def test_a_servers_own_root_certificate_is_found_beside_the_settings(tmp_path: Path) -> None:
+    settings, config = load(
+        tmp_path,
+        {
+            "ledger.tls.root_certificate": "certificates/ledger-ca.pem",
+            "targets.orders.port": 6432,
+            "targets.orders.tls": {"mode": "require", "root_certificate": "/etc/ca.pem"},
+        },
+    )
+    assert ledger_address(settings, config) == ServerAddress(
+        "127.0.0.1",
+        5432,
+        "curfew",
+        TlsMode.VERIFY_FULL,
+        f"{tmp_path}/certificates/ledger-ca.pem",
+    )
+    assert target_address(settings, config, "orders") == ServerAddress(
+        "orders-db.internal", 6432, "orders", TlsMode.REQUIRE, "/etc/ca.pem"
+    )
+
+
+def test_without_a_root_certificate_the_systems_trust_decides(tmp_path: Path) -> None:
+    settings, config = load(tmp_path, {"targets.orders.tls.mode": "disable"})
+    assert ledger_address(settings, config) == ServerAddress(
+        "127.0.0.1", 5432, "curfew", TlsMode.VERIFY_FULL, None
+    )
+    assert target_address(settings, config, "orders") == ServerAddress(
+        "orders-db.internal", 5432, "orders", TlsMode.DISABLE, None
+    )
+
+
+def test_the_proxy_keeps_the_certificate_that_it_makes_itself_with_the_state(
+    tmp_path: Path,
+) -> None:
+    settings, config = load(tmp_path, {"state_dir": "state"})
+    state = tmp_path / "state"
+    assert state_dir(settings, config) == state
+    assert proxy_root_certificate(settings, config) == state / "proxy-root.pem"
+    assert proxy_certificate_files(settings, config) == (
+        state / "proxy.pem",
+        state / "proxy.key",
+        state / "proxy-root.pem",
+    )
+
+
+def test_a_certificate_of_the_operators_own_is_found_beside_the_settings(tmp_path: Path) -> None:
+    settings, config = load(
+        tmp_path,
+        {
+            "state_dir": "state",
+            "proxy.tls.certificate": "certificates/proxy.pem",
+            "proxy.tls.key": "/run/secrets/proxy.key",
+        },
+    )
+    assert proxy_certificate_files(settings, config) == (
+        tmp_path / "certificates" / "proxy.pem",
+        Path("/run/secrets/proxy.key"),
+        tmp_path / "state" / "proxy-root.pem",
+    )

@@ -1,0 +1,461 @@
+"""One session on two transports that a test drives: what goes through, and how it ends."""
+
+import asyncio
+from itertools import pairwise
+from typing import Self
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.relay import Goodbye, Relay
+from proxy.stream import MessageStream
+from proxy.wire.messages import TERMINATE, encode_error, encode_frame
+
+QUERY = encode_frame(b"Q", b"select 1\0")
+ROW = encode_frame(b"D", b"\0\x01\0\0\0\x011")
+TAG = encode_frame(b"C", b"SELECT 1\0")
+READY = encode_frame(b"Z", b"I")
+TARGET_DIES = encode_error("57P01", "terminating connection due to administrator command")
+
+EXPIRED = Goodbye("expired", "57P01", "access ended: grant grt_1 expired", "Ask again.")
+REVOKED = Goodbye("revoked", "57P01", "access ended: grant grt_1 was revoked")
+LOST = encode_error("08006", "the target closed the connection")
+
+messages = st.lists(
+    st.builds(encode_frame, st.sampled_from([b"D", b"C", b"Z", b"T"]), st.binary(max_size=30)),
+    min_size=1,
+    max_size=5,
+)
+
+
+class FakeTransport(asyncio.Transport):
+    """Remembers what it was told. As strict as uvloop's: what is closed takes nothing."""
+
+    def __init__(self, protocol: asyncio.BaseProtocol) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._closing = False
+        self.lost = False
+        self.aborted = False
+        self.reading = True
+        self.written = b""
+        self.high_water: int | None = None
+
+    def receive(self, data: bytes) -> None:
+        """The peer says something."""
+        assert isinstance(self._protocol, asyncio.Protocol)
+        self._protocol.data_received(data)
+
+    def lose(self) -> None:
+        """The peer is gone, or has taken all that it was sent before `close`."""
+        self._closing = self.lost = True
+        self._protocol.connection_lost(None)
+
+    def fill(self) -> None:
+        """The peer does not take what it is sent."""
+        assert isinstance(self._protocol, asyncio.Protocol)
+        self._protocol.pause_writing()
+
+    def drain(self) -> None:
+        """The peer has taken what it was sent."""
+        assert isinstance(self._protocol, asyncio.Protocol)
+        self._protocol.resume_writing()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        self._closing = True
+
+    def abort(self) -> None:
+        self._closing = self.aborted = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._refuse_if_closed()
+        self.written += data
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert low is None
+        self._refuse_if_closed()
+        self.high_water = high
+
+    def pause_reading(self) -> None:
+        self._refuse_if_closed()
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self._refuse_if_closed()
+        self.reading = True
+
+    def _refuse_if_closed(self) -> None:
+        if self._closing:
+            raise RuntimeError("the handler is closed")
+
+
+class Session:
+    """A relay between two fake peers, run by hand."""
+
+    def __init__(self) -> None:
+        self.relay = Relay()
+        self._client, self._upstream = MessageStream(1024), MessageStream(1024)
+        self.client, self.upstream = FakeTransport(self._client), FakeTransport(self._upstream)
+        self._client.connection_made(self.client)
+        self._upstream.connection_made(self.upstream)
+        self._running = self.relay.run(self._client, self._upstream)
+        self._waiting_for: asyncio.Future[None] | None = None
+
+    def begin(self) -> Self:
+        self._waiting_for = self._running.send(None)
+        return self
+
+    def is_over(self) -> bool:
+        """Whether `run` has nothing left to wait for; if so, it returns."""
+        assert self._waiting_for is not None
+        if not self._waiting_for.done():
+            return False
+        with pytest.raises(StopIteration):
+            self._running.send(None)
+        return True
+
+
+def begun() -> Session:
+    return Session().begin()
+
+
+def in_the_middle() -> Session:
+    """A session whose client has one whole message and half of the next."""
+    session = begun()
+    session.upstream.receive(TAG + ROW[:7])
+    return session
+
+
+class TestPassing:
+    async def test_bytes_go_both_ways_unchanged(self) -> None:
+        session = begun()
+        session.client.receive(QUERY[:3])
+        session.client.receive(QUERY[3:])
+        session.upstream.receive(ROW[:2])
+        session.upstream.receive(ROW[2:] + READY)
+        assert session.upstream.written == QUERY
+        assert session.client.written == ROW + READY
+
+    @given(pieces=st.lists(st.tuples(st.booleans(), st.binary())))
+    async def test_nothing_in_the_bytes_makes_a_difference(
+        self, pieces: list[tuple[bool, bytes]]
+    ) -> None:
+        session = begun()
+        for from_client, data in pieces:
+            (session.client if from_client else session.upstream).receive(data)
+        asked = b"".join(data for from_client, data in pieces if from_client)
+        answered = b"".join(data for from_client, data in pieces if not from_client)
+        assert session.upstream.written == asked
+        assert session.client.written == answered
+        assert session.relay.bytes_from_client == len(asked)
+        assert session.relay.bytes_to_client == len(answered)
+        assert not session.is_over()
+
+    async def test_what_came_during_the_login_goes_through_first(self) -> None:
+        """A client may send its first query together with its last proof."""
+        session = Session()
+        session.client.receive(QUERY)
+        session.upstream.receive(READY)
+        session.begin()
+        session.client.receive(TERMINATE)
+        session.upstream.receive(ROW)
+        assert session.upstream.written == QUERY + TERMINATE
+        assert session.client.written == READY + ROW
+
+
+class TestBackPressure:
+    async def test_a_slow_client_makes_the_target_wait(self) -> None:
+        session = begun()
+        session.client.fill()
+        assert (session.client.reading, session.upstream.reading) == (True, False)
+        session.client.drain()
+        assert (session.client.reading, session.upstream.reading) == (True, True)
+
+    async def test_a_slow_target_makes_the_client_wait(self) -> None:
+        session = begun()
+        session.upstream.fill()
+        assert (session.client.reading, session.upstream.reading) == (False, True)
+        session.upstream.drain()
+        assert (session.client.reading, session.upstream.reading) == (True, True)
+
+    async def test_a_peer_that_is_leaving_is_not_told_to_wait(self) -> None:
+        session = begun()
+        session.client.close()
+        session.upstream.fill()
+        session.upstream.drain()
+        session.upstream.close()
+        session.client.fill()
+        session.client.drain()
+        assert (session.client.reading, session.upstream.reading) == (True, True)
+
+    async def test_a_quarter_of_a_megabyte_may_wait_on_each_side(self) -> None:
+        session = begun()
+        assert (session.client.high_water, session.upstream.high_water) == (262_144, 262_144)
+
+
+class TestEnd:
+    """A curfew, a revocation or a shutdown."""
+
+    async def test_between_messages_the_client_hears_of_it_at_once(self) -> None:
+        session = begun()
+        session.upstream.receive(ROW + READY)
+        session.relay.end(EXPIRED)
+        assert session.client.written == ROW + READY + EXPIRED.encode()
+        assert session.client.is_closing()
+        assert session.upstream.aborted
+        assert session.relay.reason == "expired"
+
+    async def test_before_any_message_the_client_hears_of_it_at_once(self) -> None:
+        session = begun()
+        session.relay.end(EXPIRED)
+        assert session.client.written == EXPIRED.encode()
+
+    async def test_is_a_fatal_error_with_a_hint(self) -> None:
+        assert EXPIRED.encode() == encode_error(
+            "57P01", "access ended: grant grt_1 expired", hint="Ask again."
+        )
+
+    @pytest.mark.parametrize("cut", range(1, len(ROW)))
+    @pytest.mark.parametrize("more", [b"", TAG, TAG + READY, READY[:2]])
+    async def test_in_the_middle_of_a_message_waits_for_its_end(
+        self, cut: int, more: bytes
+    ) -> None:
+        """Inside a message the client would take it for data; what follows it is not for them."""
+        session = begun()
+        session.upstream.receive(TAG + ROW[:cut])
+        session.relay.end(EXPIRED)
+        assert session.client.written == TAG + ROW[:cut]
+        assert not session.client.is_closing()
+        session.upstream.receive(ROW[cut:] + more)
+        assert session.client.written == TAG + ROW + EXPIRED.encode()
+        assert session.client.is_closing()
+        assert session.upstream.aborted
+
+    @given(stream=messages, data=st.data())
+    async def test_is_heard_after_the_open_message_however_the_stream_is_cut(
+        self, stream: list[bytes], data: st.DataObject
+    ) -> None:
+        whole = b"".join(stream)
+        ends = [sum(map(len, stream[:count])) for count in range(len(stream) + 1)]
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), min_size=1)))
+        curfew = data.draw(st.sampled_from(cuts))
+        session = begun()
+        for start, end in pairwise([0, *cuts, len(whole)]):
+            session.upstream.receive(whole[start:end])
+            if end == curfew:
+                session.relay.end(EXPIRED)
+        heard = min(end for end in ends if end >= curfew)
+        assert session.client.written == whole[:heard] + EXPIRED.encode()
+
+    async def test_stops_what_the_client_still_sends(self) -> None:
+        """Nothing that arrives after the curfew may be run."""
+        session = in_the_middle()
+        session.relay.end(EXPIRED)
+        session.client.receive(QUERY)
+        assert session.upstream.written == b""
+        assert session.relay.bytes_from_client == 0
+
+    async def test_is_said_once(self) -> None:
+        session = in_the_middle()
+        session.relay.end(REVOKED)
+        session.relay.end(EXPIRED)
+        session.upstream.receive(ROW[7:])
+        session.relay.end(EXPIRED)
+        assert session.client.written == TAG + ROW + REVOKED.encode()
+        assert session.relay.reason == "revoked"
+
+    async def test_lets_nothing_of_the_target_follow_the_last_words(self) -> None:
+        session = begun()
+        session.relay.end(EXPIRED)
+        session.upstream.receive(ROW)
+        assert session.client.written == EXPIRED.encode()
+
+    async def test_does_not_wait_for_a_message_that_a_lost_target_cannot_finish(self) -> None:
+        session = in_the_middle()
+        session.relay.end(EXPIRED)
+        session.upstream.lose()
+        assert session.client.written == TAG + ROW[:7]
+        assert session.client.is_closing()
+        assert session.relay.reason == "expired"
+
+    async def test_is_complete_when_both_sides_are_gone(self) -> None:
+        session = begun()
+        session.relay.end(EXPIRED)
+        session.upstream.lose()
+        assert not session.is_over()
+        session.client.lose()
+        assert session.is_over()
+
+    async def test_after_the_client_has_left_ends_what_the_target_still_does(self) -> None:
+        """And must not fail, or the other sessions of the grant would never hear of it."""
+        session = begun()
+        session.client.lose()
+        session.relay.end(EXPIRED)
+        assert session.client.written == b""
+        assert session.upstream.aborted
+        assert session.relay.reason == "closed by the client"
+
+    async def test_after_the_target_was_lost_changes_nothing(self) -> None:
+        session = begun()
+        session.upstream.lose()
+        session.relay.end(EXPIRED)
+        assert session.client.written == LOST
+        assert session.relay.reason == "the target was lost"
+
+    async def test_after_everything_is_over_changes_nothing(self) -> None:
+        session = begun()
+        session.client.lose()
+        session.upstream.lose()
+        session.relay.end(EXPIRED)
+        assert session.is_over()
+        assert session.relay.reason == "closed by the client"
+
+
+class TestTargetLost:
+    @pytest.mark.parametrize("heard", [b"", READY, ROW + READY])
+    async def test_without_a_word_is_explained_to_the_client(self, heard: bytes) -> None:
+        session = begun()
+        session.upstream.receive(heard)
+        session.upstream.lose()
+        assert session.client.written == heard + LOST
+        assert session.client.is_closing()
+        assert session.relay.reason == "the target was lost"
+
+    async def test_with_an_error_of_its_own_needs_no_other(self) -> None:
+        session = begun()
+        session.upstream.receive(READY + TARGET_DIES)
+        session.upstream.lose()
+        assert session.client.written == READY + TARGET_DIES
+        assert session.client.is_closing()
+        assert session.relay.reason == "ended by the target"
+
+    async def test_after_an_error_that_it_recovered_from_is_explained(self) -> None:
+        session = begun()
+        session.upstream.receive(encode_frame(b"E", b"SERROR\0\0") + READY)
+        session.upstream.lose()
+        assert session.client.written.endswith(READY + LOST)
+        assert session.relay.reason == "the target was lost"
+
+    @pytest.mark.parametrize("cut", range(1, len(ROW)))
+    async def test_in_the_middle_of_a_message_cannot_be_explained(self, cut: int) -> None:
+        """Our words would be taken for the rest of it."""
+        session = begun()
+        session.upstream.receive(ROW[:cut])
+        session.upstream.lose()
+        assert session.client.written == ROW[:cut]
+        assert session.client.is_closing()
+        assert session.relay.reason == "the target was lost"
+
+    @pytest.mark.parametrize("cut", range(len(TERMINATE) + 1))
+    async def test_because_the_client_said_goodbye_is_no_loss(self, cut: int) -> None:
+        """PostgreSQL closes without a word then, and so do we."""
+        session = begun()
+        session.client.receive(QUERY + TERMINATE[:cut])
+        session.client.receive(TERMINATE[cut:])
+        session.upstream.receive(READY)
+        session.upstream.lose()
+        assert session.client.written == READY
+        assert session.client.is_closing()
+        assert session.relay.reason == "closed by the client"
+
+    @pytest.mark.parametrize("last", [QUERY, TERMINATE + b"\0", TERMINATE[:4], TERMINATE[1:]])
+    async def test_after_anything_but_a_goodbye_is_one(self, last: bytes) -> None:
+        session = begun()
+        session.client.receive(last)
+        session.upstream.lose()
+        assert session.client.written == LOST
+        assert session.relay.reason == "the target was lost"
+
+    async def test_during_the_login_is_explained_too(self) -> None:
+        session = Session()
+        session.upstream.receive(READY)
+        session.upstream.lose()
+        session.begin()
+        assert session.client.written == READY + LOST
+        assert session.client.is_closing()
+
+    async def test_is_over_when_the_client_has_taken_the_last_words(self) -> None:
+        session = begun()
+        session.upstream.lose()
+        assert not session.is_over()
+        session.client.lose()
+        assert session.is_over()
+
+    async def test_stops_what_the_client_still_sends(self) -> None:
+        """TLS may deliver while it closes."""
+        session = begun()
+        session.upstream.lose()
+        session.client.receive(QUERY)
+        assert session.upstream.written == b""
+
+
+class TestClientLost:
+    async def test_closes_the_connection_to_the_target(self) -> None:
+        session = begun()
+        session.client.lose()
+        assert session.upstream.is_closing()
+        assert not session.upstream.aborted  # what the client sent last may still be on its way
+        assert session.relay.reason == "closed by the client"
+        assert not session.is_over()
+        session.upstream.lose()
+        assert session.is_over()
+        assert session.relay.reason == "closed by the client"
+
+    async def test_during_the_login_closes_the_connection_to_the_target(self) -> None:
+        """Nobody would use it, and it would stay open until the curfew."""
+        session = Session()
+        session.client.lose()
+        session.begin()
+        assert session.upstream.is_closing()
+        session.upstream.lose()
+        assert session.is_over()
+
+    async def test_stops_what_the_target_still_sends(self) -> None:
+        """TLS may deliver while it closes."""
+        session = begun()
+        session.client.lose()
+        session.upstream.receive(ROW)
+        assert session.client.written == b""
+
+    async def test_leaves_neither_connection_behind(self) -> None:
+        session = begun()
+        session.client.lose()
+        session.upstream.lose()
+        assert session.is_over()
+        assert session.client.aborted
+        assert session.upstream.aborted
+
+
+class HandClock(asyncio.SelectorEventLoop):
+    """A loop whose time passes only when told to."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("seconds", "cut_off"), [(1.9, False), (2.0, True)])
+def test_a_client_that_does_not_take_the_last_words_is_cut_off(
+    seconds: float, *, cut_off: bool
+) -> None:
+    """Otherwise a stalled client would keep its session beyond the curfew."""
+    loop = HandClock()
+
+    async def ended() -> Session:
+        session = in_the_middle()
+        session.relay.end(EXPIRED)
+        return session
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        session = runner.run(ended())
+        loop.now = seconds
+        runner.run(asyncio.sleep(0))
+        assert (session.client.aborted, session.upstream.aborted) == (cut_off, cut_off)
