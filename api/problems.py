@@ -79,7 +79,7 @@ async def problems(
     except web.HTTPException as error:
         status = HTTPStatus(error.status)
         return problem(status, status.name.lower().replace("_", "-"), error.text or status.phrase)
-    except Exception:  # noqa: BLE001  (logged with its trace)
+    except Exception:
         _log.exception("%s %s failed", request.method, request.path)
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "something went wrong on our side"

@@ -69,7 +69,7 @@ async def _repeat(what: str, every_s: float, step: Callable[[], Awaitable[None]]
             if failure != last_failure:
                 _log.warning("%s: %s; trying again", what, failure)
                 last_failure = failure
-        except Exception:  # noqa: BLE001  (logged with its trace)
+        except Exception:
             # A reaper that stops would leave logins behind: whatever it is, log it and go on.
             _log.exception("%s failed; trying again", what)
         await asyncio.sleep(every_s)

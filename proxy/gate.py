@@ -17,7 +17,7 @@ from broker.domain.events import SessionClosed, SessionOpened, SessionRefused
 from broker.domain.grant import Grant, GrantState, ending_sentence
 from broker.ledger import audit, logins, sessions
 from broker.ledger.channel import CANCELS, GRANTS, notify_cancel
-from broker.ledger.connection import LedgerLogin, Pool, connect, transaction
+from broker.ledger.connection import LedgerLogin, Pool, connect, reading, transaction
 from broker.ledger.logins import ProxyLogin
 from broker.ledger.sessions import NewSession
 from proxy.registry import Registry
@@ -52,12 +52,15 @@ class Gate:
     async def find(self, user: str) -> ProxyLogin | None:
         """Return the login of this name, whether its grant lives or not. Raises
         LedgerUnavailable."""
-        async with transaction(self._pool) as db:
+        async with reading(self._pool) as db:
             return await logins.fetch_for_proxy(db, user)
 
-    async def open_session(self, session: NewSession, actor: str) -> None:
-        """Write the session down before it begins: no audit, no access. Raises
-        LedgerUnavailable."""
+    async def open_session(self, session: NewSession) -> Grant:
+        """Write the session down before it begins: no audit, no access.
+
+        Returns the grant as it is now; if that has ended since `find`, nothing is written. Raises
+        LedgerUnavailable.
+        """
         event = SessionOpened(
             session_id=session.id,
             grant_id=session.grant_id,
@@ -66,8 +69,11 @@ class Gate:
             worker=self._worker_id,
         )
         async with transaction(self._pool) as db:
-            await sessions.insert(db, session)
-            await audit.append(db, event, actor=actor, now=session.started_at)
+            (grant,) = await logins.fetch_grants_for_proxy(db, [session.grant_id])
+            if grant.state is GrantState.ACTIVE:
+                await sessions.insert(db, session)
+                await audit.append(db, event, actor=grant.person.email, now=session.started_at)
+        return grant
 
     def close_session(self, ended: EndedSession) -> None:
         """Write the end of a session down, now or when the ledger is back."""
@@ -146,7 +152,7 @@ class Gate:
         here = set(self._registry.grant_ids()).intersection(grant_ids)
         if not here:
             return
-        async with transaction(self._pool) as db:
+        async with reading(self._pool) as db:
             grants = await logins.fetch_grants_for_proxy(db, sorted(here))
         for grant in grants:
             if grant.state is not GrantState.ACTIVE:

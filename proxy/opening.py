@@ -74,6 +74,10 @@ async def _go_on(startup: Startup, stream: MessageStream) -> Client | Cancel:
         command = startup.receive(decode_first(await stream.next_startup()))
     except WireError as error:
         command = Refuse(error.sqlstate, str(error))
+    except BaseException:
+        # Not yet anybody's: a client that stalls here would otherwise keep its connection.
+        stream.transport.abort()
+        raise
     match command:
         case Authenticate():
             return Client(stream, command.startup)

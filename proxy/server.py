@@ -38,12 +38,20 @@ class Server:
     def __init__(self, serve: Callable[[socket.socket, Address], Awaitable[None]]) -> None:
         self._serve = serve
         self._room = asyncio.Semaphore(_MAX_CLIENTS)
+        self._clients: set[asyncio.Task[None]] = set()
 
     async def accept_all(self, listeners: list[socket.socket], clients: asyncio.TaskGroup) -> None:
         """Accept until cancelled; the clients live on in their own task group."""
         async with asyncio.TaskGroup() as tasks:
             for listener in listeners:
                 tasks.create_task(self._accept(listener, clients))
+
+    async def send_away(self, patience_s: float) -> None:
+        """Wait for the clients to leave, and cut off those who have not after `patience_s`."""
+        if self._clients:
+            _done, staying = await asyncio.wait(self._clients, timeout=patience_s)
+            for client in staying:
+                client.cancel()
 
     async def _accept(self, listener: socket.socket, clients: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
@@ -64,14 +72,12 @@ class Server:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            clients.create_task(self._one(sock, peer_address(where[0])))
+            client = clients.create_task(self._one(sock, peer_address(where[0])))
+            self._clients.add(client)
+            client.add_done_callback(self._clients.discard)
 
     async def _one(self, sock: socket.socket, address: Address) -> None:
         try:
             await self._serve(sock, address)
-        except Exception:  # noqa: BLE001  (logged with its trace)
-            # One client must never take the others with it.
-            _log.exception("a session failed")
-            sock.close()
         finally:
             self._room.release()

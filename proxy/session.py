@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from broker.domain.credential import ClientKeys, ProxyKey, mock_verifier, target_keys
 from broker.domain.errors import LedgerUnavailable
@@ -48,6 +48,7 @@ from proxy.wire.messages import (
 )
 
 _CANCEL_KEY_BYTES = 4  # protocol 3.0's only length
+_CLOCK_TOLERANCE = timedelta(minutes=1)
 
 _log = logging.getLogger(__name__)
 
@@ -85,44 +86,36 @@ class Refusal(Exception):
 
 async def serve_client(house: House, sock: socket.socket, address: Address) -> None:
     """Serve one connection to its end. Never raises but for cancellation."""
-    arrival: Client | Cancel | None = None
-    session: Session | None = None
+    # Decided before anything is read. It can only be said once the client listens: libpq shows no
+    # error that comes before the end of the TLS handshake.
+    refused = isinstance(house.ip_filter.decide(address), Deny)
+    deadline = asyncio.get_running_loop().time() + house.startup_timeout_s
     try:
-        async with asyncio.timeout(house.startup_timeout_s):
+        async with asyncio.timeout_at(deadline):
             arrival = await open_client(sock, house.tls, tls_required=house.tls_required)
-            if isinstance(arrival, Cancel):
+            if isinstance(arrival, Cancel) and not refused:
                 await cancel_query(house, arrival.request)
-                return
-            if isinstance(house.ip_filter.decide(address), Deny):
-                raise _no_access_from(address)
-            session = Session(house, arrival, address)
-            await session.begin()
-        await session.relay()
-    except Refusal as refusal:
-        _say(arrival, refusal.encoded)
-    except WireError as error:
-        _say(arrival, encode_error(error.sqlstate, str(error)))
-    except LedgerUnavailable:
-        _say(
-            arrival,
-            encode_error("57P03", "access cannot be checked at the moment", hint="try again"),
-        )
     except (Disconnected, TimeoutError):
-        _abort(arrival)
-    finally:
-        if session is not None:
-            session.close()
-        if not isinstance(arrival, Client):
-            sock.close()
+        sock.close()
+        return
+    if isinstance(arrival, Cancel):
+        sock.close()
+    elif refused:
+        arrival.stream.say_goodbye(_no_access_from(address).encoded)
+    else:
+        await Session(house, arrival, address).serve(deadline)
 
 
 async def cancel_query(house: House, request: CancelRequest) -> None:
     """Cancel the query that the key belongs to, here or on another worker. There is no answer."""
     digest = cancel_digest(request.pid, request.key)
-    if house.registry.find_cancellable(digest) is None:
-        await house.gate.pass_on_cancel(digest)
-    else:
+    if house.registry.find_cancellable(digest) is not None:
         await cancel_here(house.registry, digest)
+        return
+    try:
+        await house.gate.pass_on_cancel(digest)
+    except LedgerUnavailable:
+        _log.warning("a cancel request for another worker was lost: the ledger is out of reach")
 
 
 async def cancel_here(registry: Registry, digest: str) -> None:
@@ -168,6 +161,30 @@ class Session:
         assert self._logged_in is not None
         return self._logged_in.cancel_key
 
+    async def serve(self, deadline: float) -> None:
+        """Let the client in by `deadline` (the loop's time), or tell it why not; then relay."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.begin()
+            await self.relay()
+        except Refusal as refusal:
+            self._stream.say_goodbye(refusal.encoded)
+        except WireError as error:
+            self._stream.say_goodbye(encode_error(error.sqlstate, str(error)))
+        except LedgerUnavailable:
+            said = encode_error(
+                "57P03", "access cannot be checked at the moment", hint="Try again."
+            )
+            self._stream.say_goodbye(said)
+        except (Disconnected, TimeoutError):
+            self._stream.transport.abort()
+        except Exception:
+            # One client must never take the others with it, and is told nothing of our insides.
+            _log.exception("a session failed")
+            self._stream.say_goodbye(encode_error("XX000", "something went wrong on our side"))
+        finally:
+            self.close()
+
     async def begin(self) -> None:
         """Do everything up to the moment when the client may send its first query.
 
@@ -179,7 +196,8 @@ class Session:
         self._login = login
         self._stream.write(AUTHENTICATION_OK)
         await self._authorise(login.grant)
-        # Known to the registry before it is recorded: an end that comes from here on reaches it.
+        # Known to the registry before its grant is read for the last time: if that ends from here
+        # on, this session hears of it.
         self._house.registry.add(self)
         self._set_curfew(login.grant)
         await self._record()
@@ -280,7 +298,6 @@ class Session:
         )
 
     async def _record(self) -> None:
-        assert self._login is not None
         now = _now()
         session = NewSession(
             id=new_id(IdKind.SESSION, now, os.urandom(RANDOM_BYTES)),
@@ -290,7 +307,9 @@ class Session:
             client_application=self._startup.parameters.get("application_name", "")[:200],
             started_at=now,
         )
-        await self._house.gate.open_session(session, self._login.grant.person.email)
+        grant = await self._house.gate.open_session(session)
+        # The client took its time to log in, and may have lost the grant meanwhile.
+        await self._authorise(grant)
         self._recorded_id = session.id
 
     async def _log_in(self, login: ProxyLogin, keys: ClientKeys) -> None:
@@ -325,10 +344,12 @@ class Session:
         error = refused.error
         if error.sqlstate in ("28P01", "28000"):
             _log.error("target %s refuses login %s: %s", login.grant.target, login.name, refused)
-            await self._house.gate.report_rejected(login)
+            # Near the curfew it may only be the target's clock that is ahead of ours.
+            if error.sqlstate == "28P01" and login.grant.expires_at - _now() > _CLOCK_TOLERANCE:
+                await self._house.gate.report_rejected(login)
             raise Refusal(
                 "28000",
-                "the target no longer accepts this login",
+                "the target does not accept this login",
                 detail="Its password on the target was changed, or the grant is just ending.",
                 hint=ask_again(login.grant),
             ) from refused
@@ -370,16 +391,6 @@ def _no_access_from(address: Address) -> Refusal:
         detail=f"Your address is {address}.",
         hint="Connect from an allowed network, or ask the operators of this server.",
     )
-
-
-def _say(arrival: Client | Cancel | None, data: bytes) -> None:
-    if isinstance(arrival, Client):
-        arrival.stream.say_goodbye(data)
-
-
-def _abort(arrival: Client | Cancel | None) -> None:
-    if isinstance(arrival, Client):
-        arrival.stream.transport.abort()
 
 
 def _now() -> datetime:

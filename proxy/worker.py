@@ -23,6 +23,7 @@ from proxy.server import Server, listen
 from proxy.session import House, cancel_here, serve_client
 
 _LEDGER_POOL = 8
+_GOODBYE_S = 3.0  # for clients to take their last message
 _LAST_WORDS_S = 5.0
 
 _log = logging.getLogger(__name__)
@@ -87,12 +88,14 @@ async def _serve_until(
             background.create_task(house.gate.write_ends()),
         ]
         async with asyncio.TaskGroup() as clients:
-            accepting = clients.create_task(Server(serve).accept_all(listeners, clients))
+            server = Server(serve)
+            accepting = clients.create_task(server.accept_all(listeners, clients))
             await stop.wait()
             accepting.cancel()
             for listener in listeners:
                 listener.close()
             await _drain(house.registry, drain_timeout_s)
+            await server.send_away(_GOODBYE_S)
         await _write_last_words(house.gate)
         for keeper in keepers:
             keeper.cancel()

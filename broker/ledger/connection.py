@@ -63,7 +63,11 @@ async def connect(login: LedgerLogin, application: str) -> "asyncpg.Connection[a
 async def open_pool(login: LedgerLogin, application: str, size: int) -> AsyncIterator[Pool]:
     """Open at most `size` connections, made when first needed: the ledger may be down now."""
     pool = asyncpg.create_pool(
-        **_arguments(login, application), min_size=0, max_size=size, init=_prepare
+        **_arguments(login, application),
+        min_size=0,
+        max_size=size,
+        init=_prepare,
+        reset=_keep_session,
     )
     async with pool:
         yield pool
@@ -74,6 +78,16 @@ async def transaction(pool: Pool) -> AsyncIterator[Db]:
     """Run one ledger transaction. Raises LedgerUnavailable when the ledger is out of reach."""
     try:
         async with pool.acquire(timeout=_CONNECT_TIMEOUT_S) as db, db.transaction():
+            yield db
+    except UNREACHABLE as error:
+        raise LedgerUnavailable from error
+
+
+@asynccontextmanager
+async def reading(pool: Pool) -> AsyncIterator[Db]:
+    """Borrow a connection for single statements that only read. Raises LedgerUnavailable."""
+    try:
+        async with pool.acquire(timeout=_CONNECT_TIMEOUT_S) as db:
             yield db
     except UNREACHABLE as error:
         raise LedgerUnavailable from error
@@ -93,6 +107,10 @@ def _arguments(login: LedgerLogin, application: str) -> dict[str, Any]:
         "command_timeout": _COMMAND_TIMEOUT_S,
         "server_settings": {"application_name": application, "search_path": "curfew, pg_catalog"},
     }
+
+
+async def _keep_session(_db: Db) -> None:
+    """Nothing of ours changes a session's state, so asyncpg need not ask the server to undo any."""
 
 
 async def _prepare(connection: Db) -> None:
