@@ -14,14 +14,14 @@ from functools import partial
 
 from broker.domain.errors import LedgerUnavailable
 from broker.domain.events import SessionClosed, SessionOpened, SessionRefused
-from broker.domain.grant import Grant, GrantState, ending_sentence
+from broker.domain.grant import Grant, GrantState
 from broker.ledger import audit, logins, sessions
 from broker.ledger.channel import CANCELS, GRANTS, notify_cancel
 from broker.ledger.connection import LedgerLogin, Pool, connect, reading, transaction
 from broker.ledger.logins import ProxyLogin
 from broker.ledger.sessions import NewSession
+from proxy.refusals import goodbye_of
 from proxy.registry import Registry
-from proxy.relay import Goodbye
 
 _SIGN_OF_LIFE_EVERY_S = 5.0
 _RETRY_S = 1.0
@@ -170,16 +170,6 @@ class Gate:
                 to_client=ended.bytes_to_client,
             ):
                 await audit.append(db, event, actor="system", now=ended.ended_at)
-
-
-def goodbye_of(grant: Grant) -> Goodbye:
-    """Return what a session hears when its grant ends."""
-    reason = grant.end_reason.value if grant.end_reason else "expired"
-    return Goodbye(reason, "57P01", ending_sentence(grant), ask_again(grant))
-
-
-def ask_again(grant: Grant) -> str:
-    return f"Ask again: pgcurfew request {grant.target} {grant.role} --for 1h"
 
 
 async def _until_ledger_answers(step: Callable[[], Awaitable[None]]) -> None:

@@ -89,8 +89,8 @@ class Relay:
 class _Side(asyncio.Protocol):
     """What both directions share: counting, and back-pressure towards the peer.
 
-    A transport may still deliver while it closes (TLS does), and a closed one raises when it is
-    written to (uvloop's do); so both sides ask whether the peer is closing before they write.
+    Both ask whether the peer is closing before they write: it may be gone before the relay begins,
+    asyncio's TLS delivers even while it closes, and uvloop's transports raise once they are closed.
     """
 
     def __init__(self, relay: Relay) -> None:

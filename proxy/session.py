@@ -16,35 +16,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from broker.domain.credential import ClientKeys, ProxyKey, mock_verifier, target_keys
+from broker.domain.credential import ClientKeys
 from broker.domain.errors import LedgerUnavailable
-from broker.domain.grant import Grant, GrantState, ending_sentence
+from broker.domain.grant import Grant, GrantState
 from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
 from broker.ledger.logins import ProxyLogin
 from broker.ledger.sessions import NewSession
+from proxy.authentication import Authenticator
 from proxy.dial import LoginRefused, TargetDown, Upstream
-from proxy.gate import EndedSession, Gate, ask_again, goodbye_of
+from proxy.gate import EndedSession, Gate
 from proxy.ipfilter import Address, Deny, IpFilter
 from proxy.opening import Client, open_client
+from proxy.refusals import (
+    Refusal,
+    as_the_target_says,
+    ended,
+    goodbye_of,
+    keys_not_accepted,
+    ledger_away,
+    no_access_from,
+    no_live_grant,
+    not_served,
+    not_this_database,
+    our_fault,
+    target_down,
+)
 from proxy.registry import Registry, cancel_digest
 from proxy.relay import Goodbye, Relay
-from proxy.scram import NONCE_BYTES, ScramError, ServerExchange
+from proxy.scram import NONCE_BYTES, ScramError
 from proxy.startup import Cancel, application_name, upstream_parameters, wanted_database
 from proxy.stream import Disconnected, MessageStream
 from proxy.upstream import LoggedIn, UpstreamLogin
-from proxy.wire.errors import UnexpectedMessage, WireError
+from proxy.wire.errors import WireError
 from proxy.wire.messages import (
     AUTHENTICATION_OK,
-    SCRAM_SHA_256,
     BackendKeyData,
     CancelRequest,
-    decode_sasl_initial,
-    encode_authentication_sasl,
     encode_backend_key,
     encode_error,
     encode_negotiate_protocol,
-    encode_sasl_continue,
-    encode_sasl_final,
 )
 
 _CANCEL_KEY_BYTES = 4  # protocol 3.0's only length
@@ -62,26 +72,10 @@ class House:
     ip_filter: IpFilter
     tls: ssl.SSLContext | None
     tls_required: bool
-    proxy_keys: Mapping[str, ProxyKey]
-    current_key: ProxyKey
+    authenticator: Authenticator
     upstreams: Mapping[str, Upstream]
     worker_id: str
     startup_timeout_s: float
-
-
-class Refusal(Exception):
-    """The client is told why, and that was it. `reason` is for our own record."""
-
-    def __init__(
-        self,
-        sqlstate: str,
-        message: str,
-        *,
-        detail: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.encoded = encode_error(sqlstate, message, detail=detail, hint=hint)
 
 
 async def serve_client(house: House, sock: socket.socket, address: Address) -> None:
@@ -101,7 +95,7 @@ async def serve_client(house: House, sock: socket.socket, address: Address) -> N
     if isinstance(arrival, Cancel):
         sock.close()
     elif refused:
-        arrival.stream.say_goodbye(_no_access_from(address).encoded)
+        arrival.stream.say_goodbye(no_access_from(address).encoded)
     else:
         await Session(house, arrival, address).serve(deadline)
 
@@ -172,16 +166,13 @@ class Session:
         except WireError as error:
             self._stream.say_goodbye(encode_error(error.sqlstate, str(error)))
         except LedgerUnavailable:
-            said = encode_error(
-                "57P03", "access cannot be checked at the moment", hint="Try again."
-            )
-            self._stream.say_goodbye(said)
+            self._stream.say_goodbye(ledger_away().encoded)
         except (Disconnected, TimeoutError):
             self._stream.transport.abort()
         except Exception:
             # One client must never take the others with it, and is told nothing of our insides.
             _log.exception("a session failed")
-            self._stream.say_goodbye(encode_error("XX000", "something went wrong on our side"))
+            self._stream.say_goodbye(our_fault().encoded)
         finally:
             self.close()
 
@@ -192,7 +183,8 @@ class Session:
         """
         if self._startup.minor or self._startup.protocol_options:
             self._stream.write(encode_negotiate_protocol(self._startup.protocol_options))
-        login, keys = await self._authenticate()
+        user = self._startup.parameters["user"]
+        login, keys = await self._house.authenticator.authenticate(self._stream, user)
         self._login = login
         self._stream.write(AUTHENTICATION_OK)
         await self._authorise(login.grant)
@@ -203,7 +195,7 @@ class Session:
         await self._record()
         await self._log_in(login, keys)
         if self._goodbye is not None:
-            raise Refusal("57P01", self._goodbye.message, hint=self._goodbye.hint)
+            raise ended(self._goodbye)
         self._greet()
 
     async def relay(self) -> None:
@@ -231,37 +223,6 @@ class Session:
         if self._recorded_id is not None:
             self._house.gate.close_session(self._ended(self._recorded_id))
 
-    async def _authenticate(self) -> tuple[ProxyLogin, ClientKeys]:
-        """Verify the user's secret; return the login and the keys for the target.
-
-        An unknown user goes through the same exchange, with a verifier that nothing matches.
-        """
-        user = self._startup.parameters["user"]
-        login = await self._house.gate.find(user)
-        mock = mock_verifier(self._house.current_key, user)
-        exchange = ServerExchange(login.verifier if login else mock, os.urandom(NONCE_BYTES))
-        self._stream.write(encode_authentication_sasl([SCRAM_SHA_256]))
-        initial = decode_sasl_initial(await self._password_message())
-        if initial.mechanism != SCRAM_SHA_256:
-            raise WireError("client selected an invalid SASL authentication mechanism")
-        wrong = Refusal("28P01", f'password authentication failed for user "{user}"')
-        try:
-            self._stream.write(encode_sasl_continue(exchange.first(initial.data)))
-            proved = exchange.final(await self._password_message())
-        except ScramError:
-            raise wrong from None
-        proxy_key = self._house.proxy_keys.get(login.key_id) if login else None
-        if login is None or proxy_key is None:
-            raise wrong
-        self._stream.write(encode_sasl_final(proved.server_final))
-        return login, target_keys(proxy_key, login.grant.id, proved.client_key)
-
-    async def _password_message(self) -> bytes:
-        frame = await self._stream.next_frame()
-        if frame.kind != b"p":
-            raise UnexpectedMessage(frame.kind, "a SASL response")
-        return frame.body
-
     async def _authorise(self, grant: Grant) -> None:
         """Refuse a session that its grant does not cover, and write that down."""
         refusal = self._why_not(grant)
@@ -272,23 +233,12 @@ class Session:
 
     def _why_not(self, grant: Grant) -> Refusal | None:
         if grant.state is not GrantState.ACTIVE or grant.expires_at <= _now():
-            sentence = ending_sentence(grant)
-            return Refusal(
-                "28000",
-                "no live grant for this login",
-                detail=f"{sentence[0].upper()}{sentence[1:]}.",
-                hint=ask_again(grant),
-            )
+            return no_live_grant(grant)
         database = wanted_database(self._startup, granted=grant.database)
         if database != grant.database:
-            return Refusal(
-                "28000",
-                f'no access to database "{database}"',
-                detail=f'Grant {grant.id} is for database "{grant.database}".',
-                hint=f"Connect with dbname={grant.database}, or request the other database.",
-            )
+            return not_this_database(grant, database)
         if grant.target not in self._house.upstreams:
-            return Refusal("28000", f'target "{grant.target}" is not served here')
+            return not_served(grant)
         return None
 
     def _set_curfew(self, grant: Grant) -> None:
@@ -333,11 +283,7 @@ class Session:
         except (TargetDown, WireError, ScramError) as error:
             self._failure = "the target was unreachable"
             _log.warning("target %s: %s", grant.target, error)
-            raise Refusal(
-                "08006",
-                f'target "{grant.target}" cannot be reached at the moment',
-                hint="Try again; if it stays so, tell the operators of this server.",
-            ) from error
+            raise target_down(grant) from error
 
     async def _explain(self, login: ProxyLogin, refused: LoginRefused) -> None:
         """Pass on what the target said, unless it is about the keys, which are not the client's."""
@@ -347,18 +293,8 @@ class Session:
             # Near the curfew it may only be the target's clock that is ahead of ours.
             if error.sqlstate == "28P01" and login.grant.expires_at - _now() > _CLOCK_TOLERANCE:
                 await self._house.gate.report_rejected(login)
-            raise Refusal(
-                "28000",
-                "the target does not accept this login",
-                detail="Its password on the target was changed, or the grant is just ending.",
-                hint=ask_again(login.grant),
-            ) from refused
-        raise Refusal(
-            error.sqlstate,
-            error.message,
-            detail=error.fields.get("D"),
-            hint=error.fields.get("H"),
-        ) from refused
+            raise keys_not_accepted(login.grant) from refused
+        raise as_the_target_says(error) from refused
 
     def _greet(self) -> None:
         """Tell the client what the target told us, with a cancel key of our own."""
@@ -382,15 +318,6 @@ class Session:
             bytes_to_client=relay.bytes_to_client if relay is not None else 0,
             ended_at=_now(),
         )
-
-
-def _no_access_from(address: Address) -> Refusal:
-    return Refusal(
-        "28000",
-        "no access from this address",
-        detail=f"Your address is {address}.",
-        hint="Connect from an allowed network, or ask the operators of this server.",
-    )
 
 
 def _now() -> datetime:

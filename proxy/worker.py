@@ -14,6 +14,7 @@ from broker.domain.errors import LedgerUnavailable
 from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
 from broker.domain.server import ServerAddress
 from broker.ledger.connection import LedgerLogin, open_pool
+from proxy.authentication import Authenticator
 from proxy.dial import Upstream
 from proxy.gate import Gate
 from proxy.ipfilter import Address, IpFilter
@@ -58,8 +59,7 @@ async def run_worker(plan: WorkerPlan, stop: asyncio.Event) -> None:
             ip_filter=plan.ip_filter,
             tls=plan.tls,
             tls_required=plan.tls_required,
-            proxy_keys=plan.proxy_keys,
-            current_key=plan.current_key,
+            authenticator=Authenticator(gate, plan.proxy_keys, plan.current_key),
             upstreams={name: Upstream(address) for name, address in plan.targets.items()},
             worker_id=worker_id,
             startup_timeout_s=plan.startup_timeout_s,
