@@ -32,8 +32,9 @@ Duration = Annotated[
     BeforeValidator(_duration),
     PlainSerializer(iso_duration, return_type=str),
 ]
-Text = Annotated[str, Field(max_length=2000)]
-Identifier = Annotated[str, Field(min_length=1, max_length=63)]
+# Others read these at their terminals, so no control characters but line ends and tabs.
+Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
+Identifier = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 
 class Body(BaseModel):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from api.cli import access, demo, service, tokens
+from api.cli import access, connect, demo, service, tokens
 from api.cli.output import ExitCode, fail
 from api.client import ApiError, ApiUnreachable
 from broker.domain.errors import BrokerError
@@ -19,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 access.register(app)
+connect.register(app)
 service.register(app)
 app.add_typer(tokens.app, name="token")
 app.command("demo")(demo.demo)

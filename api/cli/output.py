@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from broker.domain.duration import format_duration
 
@@ -44,7 +45,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     for column in columns:
         table.add_column(column, no_wrap=column in ("id", "grant", "request"))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))  # never markup: people wrote some of it
     if table.row_count:
         out.print(table)
     else:
@@ -58,7 +59,7 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     table.add_column()
     for name, value in fields:
         if value:
-            table.add_row(name, value)
+            table.add_row(name, Text(value))
     out.print(table)
 
 

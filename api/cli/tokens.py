@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from api.cli.access import AsJson, MaybeFor
+from api.cli.options import AsJson, MaybeFor
 from api.cli.output import moment, out, print_json, print_table
 from api.schemas import TokenView
 from broker.assembly import open_broker

@@ -20,6 +20,7 @@ from pathlib import Path
 import asyncpg
 import yaml
 
+from api.demo.failures import DemoFailed
 from broker.domain.sqltext import literal
 from broker.embedded import EmbeddedServer, find_binaries, run_embedded
 
@@ -31,10 +32,6 @@ _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 30.0
 
 
-class DemoFailed(Exception):
-    """The demo could not be set up; the message says what to look at."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """A running demo."""
@@ -44,6 +41,8 @@ class Site:
     server: EmbeddedServer
     api_url: str
     proxy_port: int
+    requester: str = REQUESTER
+    reviewer: str = REVIEWER
     requester_token: str = field(repr=False)
     reviewer_token: str = field(repr=False)
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from rich.console import Console
 
 from api.client import ApiError, Client, open_client
+from api.demo.failures import StepFailed
 from api.demo.site import Site
 from api.demo.sqlclient import Background, SqlClient, find_client
 from api.schemas import CredentialView, GrantView, RequestView
@@ -16,10 +17,6 @@ from broker.domain.duration import format_duration, parse_duration
 
 _POLL_S = 0.02
 _PATIENCE_S = 10.0
-
-
-class StepFailed(Exception):
-    """A step did not go as it must."""
 
 
 class Story:

@@ -1,5 +1,6 @@
 """One resource per file. A handler parses, makes one service call, and renders."""
 
+import re
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from broker.domain.ids import IdKind
 
 _DEFAULT_LIMIT = 50
 _MAX_LIMIT = 500
+_ID = r"[a-z]{3}_[0-9a-z]{1,32}"
 
 BodyType = TypeVar("BodyType", bound=BaseModel)
 
@@ -27,7 +29,7 @@ def render(view: BaseModel, status: int = 200) -> web.Response:
 def path_id(request: web.Request, kind: IdKind, what: str) -> str:
     """Return the id in the path. Raises NotFound for anything that is no id of this kind."""
     text = request.match_info["id"]
-    if not text.startswith(f"{kind}_") or len(text) > 64 or not text.isascii():
+    if not text.startswith(f"{kind}_") or not re.fullmatch(_ID, text):
         raise NotFound(what, text)
     return text
 
@@ -37,7 +39,15 @@ def page_of(request: web.Request) -> tuple[str | None, int]:
     text = request.query.get("limit", str(_DEFAULT_LIMIT))
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MAX_LIMIT:
         raise Invalid(f"limit must be a number from 1 to {_MAX_LIMIT}, not {text!r}")
-    return request.query.get("after"), int(text)
+    return id_in_query(request, "after"), int(text)
+
+
+def id_in_query(request: web.Request, name: str) -> str | None:
+    """Return a query parameter that must look like an id. Raises Invalid."""
+    text = request.query.get(name)
+    if text is not None and not re.fullmatch(_ID, text):
+        raise Invalid(f"{name} must be an id, for example grt_06gzgmx2b2v3s0ps")
+    return text
 
 
 def choice(request: web.Request, name: str, allowed: list[str]) -> str | None:

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from api.keys import ACTOR, BROKER
-from api.routes import choice, page_of, render
+from api.routes import choice, id_in_query, page_of, render
 from api.schemas import Page, SessionView
 
 routes = web.RouteTableDef()
@@ -15,7 +15,7 @@ async def list_sessions(request: web.Request) -> web.Response:
     status = choice(request, "status", ["open", "ended"])
     found = await request.app[BROKER].sessions.list(
         request[ACTOR],
-        grant_id=request.query.get("grant"),
+        grant_id=id_in_query(request, "grant"),
         is_open=None if status is None else status == "open",
         before=after,
         limit=limit,

@@ -41,6 +41,8 @@ async def _call(
         ("GET", "/v1/requests/%00", None, 404, "not-found"),
         ("GET", "/v1/requests?limit=0", None, 422, "invalid"),
         ("GET", "/v1/requests?status=odd", None, 422, "invalid"),
+        ("GET", "/v1/requests?after=%00", None, 422, "invalid"),
+        ("GET", "/v1/sessions?grant='--", None, 422, "invalid"),
         ("GET", "/v1/grants/grt_0000000000000000", None, 404, "not-found"),
         ("POST", "/v1/grants/grt_0000000000000000/credential", None, 404, "not-found"),
     ],
@@ -61,6 +63,14 @@ async def test_a_duration_that_is_none_is_explained(service: Service, duration: 
     assert status == 422
     assert problem["errors"][0]["field"] == "duration"
     assert "example PT1H" in problem["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("reason", ["\x1b[2J", "a\0b", "x" * 2001, 7])
+async def test_a_reason_is_text_that_is_safe_to_print(service: Service, reason: object) -> None:
+    wish = {"target": "orders", "role": "orders_reader", "duration": "1h", "reason": reason}
+    status, _, problem = await _call(service, "POST", "/v1/requests", json=wish)
+    assert status == 422
+    assert problem["errors"][0]["field"] == "reason"
 
 
 async def test_too_long_a_duration_says_what_is_allowed(service: Service) -> None:

@@ -71,7 +71,7 @@ def test_the_smallest_settings_get_safe_defaults(tmp_path: Path) -> None:
     }
     assert settings.model_dump(include={"state_dir", "api", "identity", "policies"}) == {
         "state_dir": Path("../var"),
-        "api": {"listen": "127.0.0.1:7480", "public_url": None},
+        "api": {"listen": "127.0.0.1:7480"},
         "identity": {"people": ()},
         "policies": {"file": Path("policies.yaml"), "request_lapses_after": timedelta(days=1)},
     }
@@ -138,7 +138,7 @@ def test_the_environment_wins_over_the_file(
         ("PGCURFEW_LEDGER__PROXY__USER", "other", "ledger.proxy.user", "other"),
         ("PGCURFEW_TARGETS__ORDERS__HOST", "192.0.2.7", "targets.orders.host", "192.0.2.7"),
         ("PGCURFEW_KEYS__PROXY_KEYS__K2", "env:K2", "keys.proxy_keys.k2", "env:K2"),
-        ("PGCURFEW_API", "{public_url: https://a.example}", "api.public_url", "https://a.example"),
+        ("PGCURFEW_API", "{listen: '[::1]:7480'}", "api.listen", "[::1]:7480"),
         ("PGCURFEW_PROXY__NETWORKS__ALLOW", '["10.0.0.0/8"]', "proxy.networks.allow", (TEN,)),
         ("PGCURFEW_PROXY__NETWORKS__ALLOW", "[10.0.0.0/8]", "proxy.networks.allow", (TEN,)),
     ],
@@ -184,7 +184,7 @@ def test_every_key_can_be_set_by_the_environment(
         ),
         (
             "PGCURFEW_API",
-            "{public_url: 2026-13-01}",
+            "{listen: 2026-13-01}",
             "api: must be a mapping of keys to values; for example: {listen: '127.0.0.1:7480'}",
         ),
         (

@@ -190,9 +190,9 @@ def test_an_unknown_key_is_answered_with_the_keys_that_there_are(
 
 
 def test_a_key_that_is_no_text_is_no_key(tmp_path: Path) -> None:
-    assert complaints(tmp_path, {"api": {5: "x"}}) == [
-        "api.5: is not a known key; known here: listen, public_url; "
-        "for example: listen: 127.0.0.1:7480"
+    assert complaints(tmp_path, {"policies": {5: "x"}}) == [
+        "policies.5: is not a known key; known here: file, request_lapses_after; "
+        "for example: file: policies.yaml"
     ]
 
 

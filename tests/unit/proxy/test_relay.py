@@ -375,6 +375,7 @@ class TestTargetLost:
 
     async def test_during_the_login_is_explained_too(self) -> None:
         session = Session()
+        session.client.receive(QUERY)
         session.upstream.receive(READY)
         session.upstream.lose()
         session.begin()
@@ -389,7 +390,7 @@ class TestTargetLost:
         assert session.is_over()
 
     async def test_stops_what_the_client_still_sends(self) -> None:
-        """TLS may deliver while it closes."""
+        """TLS of asyncio delivers even while it closes."""
         session = begun()
         session.upstream.lose()
         session.client.receive(QUERY)
@@ -412,13 +413,14 @@ class TestClientLost:
         """Nobody would use it, and it would stay open until the curfew."""
         session = Session()
         session.client.lose()
+        session.upstream.receive(READY)
         session.begin()
         assert session.upstream.is_closing()
         session.upstream.lose()
         assert session.is_over()
 
     async def test_stops_what_the_target_still_sends(self) -> None:
-        """TLS may deliver while it closes."""
+        """TLS of asyncio delivers even while it closes."""
         session = begun()
         session.client.lose()
         session.upstream.receive(ROW)

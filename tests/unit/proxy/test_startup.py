@@ -337,7 +337,7 @@ class TestApplicationName:
 
     def test_shows_a_question_mark_for_what_postgresql_would_not_take(self) -> None:
         """Bytes are counted after this, so that it is never cut inside a character."""
-        assert named("caf\u00e9\n\x7f!") == "grt_06g3k2m5n7p9q1r3 192.0.2.7 caf???!"
+        assert named("~ caf\u00e9\n\x7f!") == "grt_06g3k2m5n7p9q1r3 192.0.2.7 ~ caf???!"
 
     @given(
         client=st.text(),

@@ -32,7 +32,7 @@ NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 
 @pytest.fixture
 def files(tmp_path: Path) -> CertificateFiles:
-    home = tmp_path / "tls"
+    home = tmp_path / "first start" / "tls"
     return CertificateFiles(home / "proxy.crt", home / "proxy.key", home / "root.crt")
 
 
@@ -134,7 +134,7 @@ class TestKeyFile:
 
     def test_is_for_us_alone_even_after_an_attempt_that_died(self, files: CertificateFiles) -> None:
         """It left behind what was going to be a file for everybody."""
-        files.key.parent.mkdir()
+        files.key.parent.mkdir(parents=True)
         leftover = files.key.with_suffix(".new")
         leftover.touch(mode=0o644)
         ensure_certificate(files, NAMES, NOW)

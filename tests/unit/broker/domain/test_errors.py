@@ -47,6 +47,28 @@ def test_every_failure_has_its_stable_code() -> None:
         (errors.Unauthenticated(), "a valid bearer token is needed"),
         (errors.Unauthenticated("the token has expired"), "the token has expired"),
         (
+            errors.InvalidDuration("soon", "it is not a duration"),
+            "duration 'soon': it is not a duration; "
+            "write 90s, 30m, 8h, 2d or ISO 8601, for example PT1H",
+        ),
+        (
+            errors.DurationTooLong("2h", "1h", "policy 'orders-readers'"),
+            "2h is too long: policy 'orders-readers' allows at most 1h",
+        ),
+        (
+            errors.UnknownTarget("x", ["billing", "orders"]),
+            "unknown target 'x'; you may ask for billing, orders",
+        ),
+        (
+            errors.UnknownRole("x", "orders", ["orders_reader"]),
+            "unknown role 'x' on target 'orders'; you may ask for orders_reader",
+        ),
+        (errors.ReasonRequired("orders-readers"), "policy 'orders-readers' wants a reason"),
+        (
+            errors.IllegalTransition("grant grt_1", "ended", "revoked"),
+            "grant grt_1 is ended: it cannot be revoked now",
+        ),
+        (
             errors.UnknownTarget("x", []),
             "unknown target 'x'; you may ask for nothing: no policy names you",
         ),

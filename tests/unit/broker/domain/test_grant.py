@@ -73,6 +73,20 @@ def test_every_state_and_event_is_decided_above() -> None:
     assert len(LEGAL) + len(ILLEGAL) == len(GrantState) * len(GrantEvent) == 28
 
 
+def test_the_ledger_finds_grants_by_these_words() -> None:
+    """They stand in tables and in queries: other words would orphan what is already stored."""
+    assert [*GrantState] == ["provisioning", "active", "revoking", "ended"]
+    assert [*GrantEvent] == [
+        "provisioned",
+        "expired",
+        "relinquished",
+        "revoked",
+        "rejected",
+        "failed",
+        "removed",
+    ]
+
+
 def test_a_provisioned_grant_forgets_the_attempts_that_failed() -> None:
     before = grant_in(GrantState.PROVISIONING)
     assert before.after(GrantEvent.PROVISIONED, LATER) == replace(

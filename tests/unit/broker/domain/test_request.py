@@ -8,7 +8,7 @@ import pytest
 
 from broker.domain.errors import IllegalTransition
 from broker.domain.person import Person
-from broker.domain.request import AccessRequest, RequestEvent, RequestState
+from broker.domain.request import AccessRequest, RequestEvent, RequestState, Verdict
 
 ASKED_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LATER = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
@@ -54,6 +54,13 @@ def test_a_closed_request_stays_as_it_is(state: RequestState, event: RequestEven
     assert str(refusal.value) == (
         f"request req_06eajh8a00000000 is {state.value}: it cannot be {event.value} now"
     )
+
+
+def test_the_ledger_finds_requests_by_these_words() -> None:
+    """They stand in tables and in queries: other words would orphan what is already stored."""
+    assert [*RequestState] == ["pending", "approved", "denied", "cancelled", "lapsed"]
+    assert [*RequestEvent] == ["approved", "denied", "cancelled", "lapsed"]
+    assert [*Verdict] == ["approval", "denial"]
 
 
 def test_only_pending_requests_can_still_change() -> None:

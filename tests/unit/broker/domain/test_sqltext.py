@@ -63,7 +63,7 @@ def test_a_name_that_postgresql_would_cut_or_refuse_is_refused(name: str) -> Non
     """It cuts at 63 bytes, not characters, with a NOTICE: two roles could become one."""
     with pytest.raises(ValueError, match=r"^not a PostgreSQL identifier: ") as refusal:
         ident(name)
-    assert str(refusal.value).endswith(repr(name))
+    assert str(refusal.value) == f"not a PostgreSQL identifier: {name!r}"
 
 
 @pytest.mark.parametrize("standard", [True, False])

@@ -8,12 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.errors import MalformedFrame
-from proxy.wire.framing import (
-    MAX_STARTUP_LENGTH,
-    Frame,
-    Frames,
-    check_startup_length,
-)
+from proxy.wire.framing import Frame, Frames, check_startup_length
 from proxy.wire.messages import encode_frame
 
 MAX_LENGTH = 64
@@ -111,14 +106,14 @@ class TestFirstMessage:
         assert pending.next_startup() == self.MESSAGE[4:]
         assert list(ask(pending)) == MESSAGES
 
-    @pytest.mark.parametrize("length", [0, 4, 7, MAX_STARTUP_LENGTH + 1, 2**32 - 1])
+    @pytest.mark.parametrize("length", [0, 4, 7, 10_001, 2**32 - 1])
     def test_of_a_hostile_length_is_refused_as_soon_as_that_is_known(self, length: int) -> None:
         pending = Frames(MAX_LENGTH)
         pending.feed(length.to_bytes(4))
         with pytest.raises(MalformedFrame, match=f"invalid message length {length} "):
             pending.next_startup()
 
-    @pytest.mark.parametrize("length", [8, MAX_STARTUP_LENGTH])
+    @pytest.mark.parametrize("length", [8, 10_000])
     def test_may_be_as_short_and_as_long_as_postgresql_takes(self, length: int) -> None:
         check_startup_length(length)
         pending = Frames(MAX_LENGTH)
