@@ -16,6 +16,8 @@ from proxy.wire.messages import TERMINATE, encode_error
 _HIGH_WATER = 262_144
 # A client that does not take its last message within this is cut off.
 _GOODBYE_TIMEOUT_S = 2.0
+# How long what is left may take to flow out to one side once the other is gone.
+_FLUSH_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,9 @@ class Relay:
     def __init__(self) -> None:
         self._client = _ClientSide(self)
         self._upstream = _UpstreamSide(self)
-        self._finished = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._finished = self._loop.create_future()
+        self._deadline: asyncio.TimerHandle | None = None
         self.reason = "closed by the client"
 
     @property
@@ -59,6 +63,8 @@ class Relay:
         try:
             await self._finished
         finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
             client.transport.abort()
             upstream.transport.abort()
 
@@ -70,15 +76,21 @@ class Relay:
             self.reason = goodbye.reason
         self._client.stop()
         self._upstream.say(goodbye)
-        asyncio.get_running_loop().call_later(_GOODBYE_TIMEOUT_S, self._abort)
+        self._abort_after(_GOODBYE_TIMEOUT_S)
 
     @property
     def client_said_goodbye(self) -> bool:
         return self._client.said_goodbye
 
     def side_lost(self) -> None:
-        if self._client.lost and self._upstream.lost and not self._finished.done():
+        if not (self._client.lost and self._upstream.lost):
+            self._abort_after(_FLUSH_TIMEOUT_S)
+        elif not self._finished.done():
             self._finished.set_result(None)
+
+    def _abort_after(self, seconds: float) -> None:
+        if self._deadline is None:
+            self._deadline = self._loop.call_later(seconds, self._abort)
 
     def _abort(self) -> None:
         for side in (self._client, self._upstream):
@@ -196,9 +208,11 @@ class _UpstreamSide(_Side):
         assert self.goodbye is not None
         end = self._boundary.until_next(data)
         if end is None:
+            self.received += len(data)
             self._boundary.advance(data)
             self.peer.write(data)
         else:
+            self.received += end
             self._close_with(data[:end] + self.goodbye.encode())
 
     def _close_with(self, data: bytes) -> None:

@@ -20,6 +20,7 @@ class MessageStream(asyncio.Protocol):
         self._buffered = 0
         self._arrived = asyncio.Event()
         self._lost = False
+        self._full = False
         self._transport: asyncio.Transport | None = None
 
     @property
@@ -58,7 +59,16 @@ class MessageStream(asyncio.Protocol):
             await self._more()
         return frame
 
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+
     def write(self, data: bytes) -> None:
+        """Raises Disconnected when the peer has left."""
+        if self.transport.is_closing():
+            raise Disconnected
         self.transport.write(data)
 
     def say_goodbye(self, data: bytes) -> None:
@@ -72,12 +82,17 @@ class MessageStream(asyncio.Protocol):
         rest = self._frames.take_rest()
         self.transport.set_protocol(successor)
         successor.connection_made(self.transport)
+        # Before anything is delivered, which may pause reading or writing for good reason.
+        if self._buffered > _READ_AHEAD and not self.transport.is_closing():
+            self.transport.resume_reading()
+        if self._full:
+            successor.pause_writing()
         if rest:
             successor.data_received(rest)
-        if self._lost:
+        # uvloop's TLS tells only the protocol that it had when the peer left. Hearing it twice
+        # does no harm.
+        if self._lost or self.transport.is_closing():
             successor.connection_lost(None)
-        elif self._buffered > _READ_AHEAD:
-            self.transport.resume_reading()
 
     async def _more(self) -> None:
         if self._lost:

@@ -74,13 +74,13 @@ class UpstreamLogin:
             return Refused(decode_error(frame.body))
         if frame.kind == b"R" and not self._authenticated:
             return self._authenticate(frame)
-        if frame.kind in (b"N", b"v"):
-            return Wait()  # a notice to us, or its opinion of our protocol version
         if not self._authenticated:
+            if frame.kind in (b"N", b"v"):
+                return Wait()  # a notice, or its opinion of our protocol version
             raise UnexpectedMessage(frame.kind, "an authentication message")
         match frame.kind:
-            case b"S":
-                self._greeting += encode_frame(b"S", frame.body)
+            case b"S" | b"N":  # parameters, and notices such as a collation that changed
+                self._greeting += encode_frame(frame.kind, frame.body)
                 return Wait()
             case b"K":
                 self._cancel_key = decode_backend_key(frame.body)

@@ -20,7 +20,7 @@ TERMINATE = b"X" + pack("!I", 4)
 AUTHENTICATION_OK = b"R" + pack("!II", 8, 0)
 SCRAM_SHA_256 = "SCRAM-SHA-256"
 
-_AUTH_OK, _AUTH_SASL, _AUTH_SASL_CONTINUE, _AUTH_SASL_FINAL = 0, 10, 11, 12
+_AUTH_SASL, _AUTH_SASL_CONTINUE, _AUTH_SASL_FINAL = 10, 11, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +129,12 @@ def decode_authentication(body: bytes) -> Authentication:
     match code:
         case 0:
             return AuthenticationOk()
-        case 10:
+        case _ if code == _AUTH_SASL:
             names = rest.split(b"\0")
             return AuthenticationSasl(tuple(_ascii(name, "mechanism") for name in names if name))
-        case 11:
+        case _ if code == _AUTH_SASL_CONTINUE:
             return AuthenticationSaslContinue(rest)
-        case 12:
+        case _ if code == _AUTH_SASL_FINAL:
             return AuthenticationSaslFinal(rest)
         case _:
             return OtherAuthentication(code)

@@ -97,7 +97,7 @@ def test_a_target_without_a_cancel_key_can_still_be_used() -> None:
     [NOTICE, encode_negotiate_protocol(["_pq_.new"])],
     ids=["a notice", "its version of the protocol"],
 )
-def test_what_is_said_aside_changes_nothing(aside: bytes) -> None:
+def test_what_is_said_aside_before_authentication_changes_nothing(aside: bytes) -> None:
     login, target = new_login(), Target()
     assert login.receive(frame(aside)) == Wait()
     asked = login.receive(frame(OFFER))
@@ -105,8 +105,16 @@ def test_what_is_said_aside_changes_nothing(aside: bytes) -> None:
     proved = login.receive(frame(target.challenge(asked)))
     assert login.receive(frame(target.proof(proved))) == Wait()
     assert login.receive(frame(AUTHENTICATION_OK)) == Wait()
-    assert login.receive(frame(aside)) == Wait()
     assert login.receive(frame(READY)) == LoggedIn(b"", BackendKeyData(0, bytes(4)), READY)
+
+
+def test_a_notice_to_the_person_reaches_them_among_the_parameters() -> None:
+    """For example that a collation has changed."""
+    login = authenticated()
+    for message in (ENCODING, NOTICE, VERSION):
+        assert login.receive(frame(message)) == Wait()
+    ready = login.receive(frame(READY))
+    assert ready == LoggedIn(ENCODING + NOTICE + VERSION, BackendKeyData(0, bytes(4)), READY)
 
 
 class TestUnprovenTarget:
