@@ -15,6 +15,8 @@ from broker.service.grants import Credential, GrantDetails
 from broker.service.health import TargetHealth
 from broker.service.requests import RequestDetails
 
+_QUOTE = "'"
+
 Item = TypeVar("Item", bound=BaseModel)
 
 
@@ -212,6 +214,10 @@ class CredentialView(View):
             dsn=f"postgresql://{credential.user}:{credential.password}@{where}",
             psql=f"PGPASSWORD={credential.password} psql 'postgresql://{credential.user}@{where}'",
         )
+
+    def psql_trusting(self, root: str) -> str:
+        """Return the psql line for a client that keeps the root certificate in file `root`."""
+        return f"{self.psql.removesuffix(_QUOTE)}&sslrootcert={root}{_QUOTE}" if root else self.psql
 
 
 class SessionView(View):

@@ -33,7 +33,7 @@ def credential(grant_id: GrantId, as_json: AsJson = False) -> None:
     if as_json:
         print_json(view)
         return
-    options = _root_option(view)
+    root = _root_file(view)
     print_fields(
         [
             ("host", view.host),
@@ -42,12 +42,13 @@ def credential(grant_id: GrantId, as_json: AsJson = False) -> None:
             ("password", view.password),
             ("dbname", view.dbname),
             ("sslmode", view.sslmode),
-            ("sslrootcert", options.rpartition("=")[2]),
+            ("sslrootcert", root),
             ("until", f"{moment(view.expires_at)} ({time_left(view.expires_at)})"),
         ]
     )
     out.print()
-    out.print(view.psql.removesuffix("'") + options + "'", markup=False)
+    # The API's own line already says so where clients trust their system's store.
+    out.print(view.psql if root == "system" else view.psql_trusting(root), markup=False)
 
 
 def connect(
@@ -109,11 +110,6 @@ def _environment(view: CredentialView) -> dict[str, str]:
     if root := _root_file(view):
         environment["PGSSLROOTCERT"] = root
     return environment
-
-
-def _root_option(view: CredentialView) -> str:
-    root = _root_file(view)
-    return f"&sslrootcert={root}" if root and root != "system" else ""
 
 
 def _root_file(view: CredentialView) -> str:

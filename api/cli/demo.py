@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +29,7 @@ def demo(
         del os.environ[name]
     try:
         # These need the extra `embedded`, which no other command does.
+        from api.demo.first_access import get_first_access  # noqa: PLC0415
         from api.demo.site import run_site  # noqa: PLC0415
         from api.demo.story import Story  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -42,7 +45,7 @@ def demo(
                 asyncio.run(Story(site, out).play())
                 out.print("\n[bold green]Every step held.[/]")
             else:
-                _print_next_steps(site)
+                _print_next_steps(site, asyncio.run(get_first_access(site)))
                 stop.wait()
     except (DemoFailed, EmbeddedError) as error:
         raise typer.Exit(fail(str(error), ExitCode.ERROR)) from None
@@ -57,29 +60,40 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _print_next_steps(site: "Site") -> None:
+def _print_next_steps(site: "Site", psql: str) -> None:
     out.print(
         f"""
-[bold]pgcurfew is running.[/] API {site.api_url}, proxy localhost:{site.proxy_port}, \
-target "orders" with roles orders_reader, orders_writer, orders_owner.
+[bold]pgcurfew is running[/] with a small application, "orders": 200 orders of three products.
 
-[bold]In a second terminal, as the developer ({site.requester}):[/]
+[bold]Look around[/] with a grant that was asked for and approved for you, for an hour:
 
-  export PGCURFEW_URL={site.api_url} PGCURFEW_TOKEN={site.requester_token}
-  pgcurfew request orders orders_reader --for 15m --reason "first look"
+  {psql}
+  => SELECT * FROM shop.orders LIMIT 3;
+  => DELETE FROM shop.orders;             -- you are a reader
 
-[bold]In a third one, as the reviewer ({site.reviewer}):[/]
+[bold]Ask[/] for more, as the developer, in a second terminal:
 
-  export PGCURFEW_URL={site.api_url} PGCURFEW_TOKEN={site.reviewer_token}
+  export PATH={Path(sys.executable).parent}:$PATH
+  export PGCURFEW_URL={site.api_url}
+  export PGCURFEW_TOKEN={site.requester_token}
+  pgcurfew request orders orders_writer --for 15m --reason "first look"
+
+[bold]Approve[/] it, as the reviewer, in a third one:
+
+  export PATH={Path(sys.executable).parent}:$PATH
+  export PGCURFEW_URL={site.api_url}
+  export PGCURFEW_TOKEN={site.reviewer_token}
   pgcurfew ls
   pgcurfew approve REQUEST
 
-[bold]Then, as the developer again:[/]
+[bold]Use it[/], and give it back, as the developer again:
 
-  pgcurfew connect orders orders_reader                # psql through the proxy
+  pgcurfew connect orders orders_writer   # psql, through the proxy
   pgcurfew ls
   pgcurfew relinquish GRANT
 
-Settings: {site.config}   Log: {site.home / "pgcurfew.log"}
-Ctrl-C stops everything and removes it.""",
+The API is at {site.api_url}, the proxy at localhost:{site.proxy_port}.
+Settings: {site.config}
+Log:      {site.home / "pgcurfew.log"}
+Ctrl-C stops everything and removes it.""",  # noqa: S608  (for people to type)
     )

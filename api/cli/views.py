@@ -1,7 +1,7 @@
 """Requests and grants, printed for people or for programs."""
 
 from api.cli.output import moment, out, print_fields, print_json, time_left
-from api.schemas import GrantView, RequestView
+from api.schemas import DecisionView, GrantView, RequestView
 from broker.domain.duration import format_duration
 
 
@@ -37,10 +37,7 @@ def print_request(view: RequestView, *, as_json: bool) -> None:
             ),
             ("grant", view.grant_id or ""),
         ]
-        + [
-            (each.verdict, f"by {each.by} at {moment(each.at)} {each.comment}".strip())
-            for each in view.decisions or ()
-        ]
+        + [(each.verdict, _said(each)) for each in view.decisions or ()]
     )
 
 
@@ -68,7 +65,13 @@ def print_grant(view: GrantView, *, as_json: bool) -> None:
         ]
     )
     if view.state == "active":
-        out.print(f"\nNext: pgcurfew credential {view.id}")
+        out.print(f"\nNext, as {view.person}: pgcurfew connect {view.target} {view.role}")
+
+
+def _said(decision: DecisionView) -> str:
+    lasting = f"for {format_duration(decision.duration)} " if decision.duration else ""
+    comment = f": {decision.comment}" if decision.comment else ""
+    return f"{lasting}by {decision.by} at {moment(decision.at)}{comment}"
 
 
 def names(approvers: tuple[str, ...] | None) -> str:

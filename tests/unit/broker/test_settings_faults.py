@@ -150,6 +150,13 @@ def test_a_fault_names_its_place_the_reason_and_an_example(
         ),
         ("targets.orders.roles", {5: {}}, "targets.orders.roles.5", TEXT, SOME_ROLE),
         (
+            "keys.proxy_keys",
+            {"k1": "env:K1", "K 2": "env:K2"},
+            "keys.proxy_keys.K 2",
+            NAME,
+            "{k1: file:secrets/proxy-key}",
+        ),
+        (
             "keys.current",
             "k2",
             "keys",
