@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -66,10 +66,8 @@ def _step(place: _Place, kind: Any, part: int | str) -> _Place | None:
 
 
 def _members(kind: Any) -> Iterator[Any]:
-    """Yield the types that `kind` may be, without annotations and unions around them."""
-    if get_origin(kind) is Annotated:
-        yield from _members(get_args(kind)[0])
-    elif get_origin(kind) in (Union, UnionType):
+    """Yield the types that `kind` may be, without the unions around them."""
+    if get_origin(kind) in (Union, UnionType):
         for member in get_args(kind):
             yield from _members(member)
     else:

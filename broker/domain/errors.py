@@ -135,8 +135,17 @@ class TargetUnreachable(Unavailable):
 
     code = "target-unreachable"
 
-    def __init__(self, target: str, why: str) -> None:
-        super().__init__(f"target {target!r} is unreachable: {why}")
+    def __init__(self, target: str) -> None:
+        super().__init__(f"target {target!r} cannot be reached at the moment")
+
+
+class TargetGone(Conflict):
+    """The settings no longer have the target, or the role on it."""
+
+    code = "target-gone"
+
+    def __init__(self, target: str, role: str) -> None:
+        super().__init__(f"role {role!r} on target {target!r} is no longer in the settings")
 
 
 class TargetRefused(Unavailable):

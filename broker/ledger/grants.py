@@ -46,6 +46,9 @@ _DUE = """
      WHERE state IN ('provisioning', 'revoking') AND next_attempt_at <= $1
      ORDER BY next_attempt_at LIMIT $2
 """
+_LIVING = """
+    SELECT id FROM curfew.grants WHERE id = ANY ($1) AND target = $2 AND state <> 'ended'
+"""
 _SAVE = """
     UPDATE curfew.grants
        SET state = $3, end_reason = $4, ended_by = $5, end_comment = $6, ended_at = $7,
@@ -107,6 +110,11 @@ async def lock_overdue(db: Db, now: datetime, limit: int) -> list[Grant]:
 async def fetch_due(db: Db, now: datetime, limit: int) -> list[str]:
     """Return the ids of grants whose login is to be made or removed now, the longest due first."""
     return [row["id"] for row in await db.fetch(_DUE, now, limit)]
+
+
+async def fetch_living(db: Db, target: str, grant_ids: list[str]) -> set[str]:
+    """Return which of the grants are on this target and have not ended."""
+    return {row["id"] for row in await db.fetch(_LIVING, grant_ids, target)}
 
 
 async def save(db: Db, grant: Grant, *, was: GrantState) -> bool:

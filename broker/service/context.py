@@ -8,6 +8,7 @@ from typing import Literal
 
 from broker.domain.catalog import Catalog
 from broker.domain.credential import ProxyKey
+from broker.domain.errors import TargetGone
 from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
 from broker.domain.person import Person
 from broker.domain.policy import Policy
@@ -63,6 +64,12 @@ class Context:
 
     def new_id(self, kind: IdKind) -> str:
         return new_id(kind, self.now(), self.random(RANDOM_BYTES))
+
+    def target(self, name: str, role: str) -> Target:
+        """Raises TargetGone if the operator has taken it out of the settings since."""
+        if name not in self.targets:
+            raise TargetGone(name, role)
+        return self.targets[name]
 
     def approvable_by(self, person: Person) -> list[str]:
         """Return the names of the policies under which `person` approves."""

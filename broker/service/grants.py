@@ -160,7 +160,7 @@ class Grants:
                 raise Conflict("another secret was handed out at the same moment; ask again")
             assert login.oid is not None
             text = verifier_text(verifier_of(derived, salt, TARGET_ITERATIONS))
-            await give_keys(self._context.targets[grant.target], login.oid, text)
+            await give_keys(self._context.target(grant.target, grant.role), login.oid, text)
             await logins.save_handed_out(db, grant.id, now)
             event = CredentialHandedOut(
                 request_id=grant.request_id, grant_id=grant.id, login=login.name, source=source

@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TargetHealth:
-    """`version` is None while the target does not answer; `error` then says why."""
+    """`version` is None while the target does not answer; `error` then tells operators why."""
 
     target: str
     checked_at: datetime | None = None
@@ -39,7 +39,7 @@ class Health:
         try:
             health = TargetHealth(name, now, version=await ping(self._context.targets[name]))
         except BrokerError as error:
-            health = TargetHealth(name, now, error=str(error))
+            health = TargetHealth(name, now, error=f"{error} ({error.__cause__})")
         if health.reachable != before.reachable or before.checked_at is None:
             if health.reachable:
                 _log.info("target %s answers: PostgreSQL %s", name, health.version)

@@ -13,7 +13,7 @@ from broker.domain.grant import Grant, GrantEvent, GrantState
 from broker.domain.login_plan import LoginPlan
 from broker.domain.person import SYSTEM
 from broker.ledger import audit, grants, logins, receipts, sessions
-from broker.ledger.connection import Db, transaction
+from broker.ledger.connection import Db, reading, transaction
 from broker.ledger.logins import Login
 from broker.service.context import Context
 from broker.service.grants import end_grant
@@ -71,7 +71,8 @@ class Logins:
                 elif grant.state is GrantState.REVOKING:
                     await self._remove(db, grant, login)
             except BrokerError as error:
-                _log.warning("grant %s stays %s: %s", grant.id, grant.state, error)
+                why = error.__cause__ or error
+                _log.warning("grant %s stays %s: %s (%s)", grant.id, grant.state, error, why)
                 failed = grant.after_failed_attempt(str(error), self._context.now())
                 await grants.save(db, failed, was=grant.state)
 
@@ -81,14 +82,13 @@ class Logins:
         A crash cannot leave one, as the intent is always written first. A ledger restored from a
         backup, or a broker that was cut off from it in the middle of a statement, can.
         """
-        for found in await find_logins(target, self._context.installation):
-            async with transaction(self._context.ledger) as db:
-                login = await logins.lock(db, found.grant_id)
-                grant = await grants.fetch(db, found.grant_id)
-                expected = grant is not None and grant.state is not GrantState.ENDED
-                if expected and login is not None and login.oid in (None, found.oid):
-                    continue
-                await self._remove_leftover(db, target, found)
+        found = await find_logins(target, self._context.installation)
+        async with reading(self._context.ledger) as db:
+            living = await grants.fetch_living(db, target.name, [login.grant_id for login in found])
+        for login in found:
+            if login.grant_id not in living:
+                async with transaction(self._context.ledger) as db:
+                    await self._remove_leftover(db, target, login)
 
     async def _provision(self, db: Db, grant: Grant, login: Login) -> None:
         plan = LoginPlan(
@@ -101,7 +101,7 @@ class Logins:
             person=grant.person.email,
         )
         try:
-            oid = await make_login(self._target(grant), plan)
+            oid = await make_login(self._context.target(grant.target, grant.role), plan)
         except TargetRefused as error:
             if error.sqlstate[:2] in _TRANSIENT_CLASSES:
                 raise
@@ -131,7 +131,8 @@ class Logins:
         async def wait_for_goodbyes() -> None:
             await _wait_until_closed(db, grant.id)
 
-        facts = await remove_login(self._target(grant), doomed, before_kill=wait_for_goodbyes)
+        target = self._context.target(grant.target, grant.role)
+        facts = await remove_login(target, doomed, before_kill=wait_for_goodbyes)
         now = self._context.now()
         await grants.save(db, grant.after(GrantEvent.REMOVED, now), was=grant.state)
         await receipts.insert(db, grant.id, facts, now)
@@ -146,10 +147,13 @@ class Logins:
         await audit.append(db, event, actor=SYSTEM, now=now)
 
     async def _remove_leftover(self, db: Db, target: Target, found: FoundLogin) -> None:
+        await logins.lock(db, found.grant_id)
         grant = await grants.fetch(db, found.grant_id)
         doomed = Doomed(
             found.name,
             found.oid,
+            # The group is known only for a login that the ledger has; a copy of another target's
+            # login, as in a restored server, was a member of the same role there.
             grant.role if grant is not None else None,
             self._context.installation,
             found.grant_id,
@@ -160,12 +164,6 @@ class Logins:
         )
         _log.warning("removed a leftover login %s from target %s", found.name, target.name)
         await audit.append(db, event, actor=SYSTEM, now=self._context.now())
-
-    def _target(self, grant: Grant) -> Target:
-        target = self._context.targets.get(grant.target)
-        if target is None:
-            raise BrokerError(f"target {grant.target!r} is no longer in the settings")
-        return target
 
 
 async def _wait_until_closed(db: Db, grant_id: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from broker.domain.duration import format_duration
-from broker.domain.errors import DurationTooLong, NotApprover, NotFound, SelfApproval
+from broker.domain.errors import DurationTooLong, NotApprover, NotFound, SelfApproval, TargetGone
 from broker.domain.events import (
     RequestApproved,
     RequestCancelled,
@@ -225,7 +225,10 @@ class Requests:
         return given
 
     def _login_of(self, grant: Grant) -> Login:
-        role = self._context.catalog.targets[grant.target].roles[grant.role]
+        target = self._context.catalog.targets.get(grant.target)
+        role = target.roles.get(grant.role) if target else None
+        if role is None:
+            raise TargetGone(grant.target, grant.role)
         return Login(
             grant_id=grant.id,
             name=login_name(grant.person.email, grant.role, grant.id),

@@ -10,7 +10,7 @@ from broker.domain.events import TokenCreated, TokenRevoked
 from broker.domain.ids import IdKind
 from broker.domain.person import Person
 from broker.ledger import audit, people
-from broker.ledger.connection import transaction
+from broker.ledger.connection import reading, transaction
 from broker.ledger.people import Token
 from broker.service.context import Context
 
@@ -73,7 +73,7 @@ class Tokens:
 
     async def authenticate(self, secret: str) -> Person:
         """Return who holds the token, with their groups of today. Raises Unauthenticated."""
-        async with transaction(self._context.ledger) as db:
+        async with reading(self._context.ledger) as db:
             holder = await people.fetch_token_holder(db, _digest(secret), self._context.now())
         known = self._context.directory.find(holder.email) if holder else None
         if holder is None or known is None:

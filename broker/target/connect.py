@@ -21,7 +21,9 @@ from broker.tls import tls_context
 AdminDb: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 AdminPool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-_LOST_CLASSES = ("08", "57")  # connection exceptions; shut down, crashed or starting up
+# Connection exceptions; our own login is not let in; shut down, crashed or starting up. What the
+# server says then is for operators: it names hosts and logins.
+_UNREACHABLE_CLASSES = ("08", "28", "57")
 _POOL_SIZE = 4
 _CONNECT_TIMEOUT_S = 5.0
 # The server gives up first (60 s), so that a client time-out always means a lost connection.
@@ -124,8 +126,8 @@ def _errors_of(target: str) -> Iterator[None]:
         yield
     except asyncpg.PostgresError as error:
         sqlstate = error.sqlstate or "XX000"
-        if sqlstate[:2] in _LOST_CLASSES:
-            raise TargetUnreachable(target, str(error)) from error
+        if sqlstate[:2] in _UNREACHABLE_CLASSES:
+            raise TargetUnreachable(target) from error
         raise TargetRefused(target, sqlstate, str(error)) from error
     except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
-        raise TargetUnreachable(target, str(error) or type(error).__name__) from error
+        raise TargetUnreachable(target) from error

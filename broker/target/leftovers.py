@@ -1,13 +1,14 @@
-"""Finds the logins that pgcurfew made on a target, whatever became of their names."""
+"""Finds the logins that pgcurfew made on a target: by their names *and* by the mark in their
+comments, so that nobody else's role is ever taken for one."""
 
 from dataclasses import dataclass
 
-from broker.domain.login_plan import read_mark
+from broker.domain.login_plan import PREFIX, read_mark
 from broker.target.connect import Target
 
 _MARKED = """
     SELECT oid, rolname, shobj_description(oid, 'pg_authid') AS comment
-      FROM pg_roles WHERE shobj_description(oid, 'pg_authid') LIKE '{"pgcurfew"%'
+      FROM pg_roles WHERE starts_with(rolname, $1)
 """
 
 
@@ -21,7 +22,7 @@ class FoundLogin:
 async def find_logins(target: Target, installation: str) -> list[FoundLogin]:
     """Return every login on the target that carries this installation's mark."""
     async with target.admin() as db:
-        rows = await db.fetch(_MARKED)
+        rows = await db.fetch(_MARKED, PREFIX)
     found = []
     for row in rows:
         mark = read_mark(row["comment"])

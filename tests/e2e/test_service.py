@@ -67,7 +67,7 @@ async def test_a_target_that_is_down_at_start_stops_nothing_else(stage: Stage) -
         with access.connect() as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
         log = service.log.read_text()
-    assert "target 'asleep' is unreachable" in log
+    assert "target 'asleep' cannot be reached" in log
 
 
 async def test_the_proxies_leave_when_the_broker_is_killed(stage: Stage) -> None:

@@ -46,7 +46,7 @@ async def _answer(failure: Exception) -> tuple[int, dict[str, object]]:
         (IllegalTransition("grant grt_1", "ended", "revoked"), 409, "illegal-transition"),
         (Unauthenticated(), 401, "unauthenticated"),
         (LedgerUnavailable(), 503, "ledger-unavailable"),
-        (TargetUnreachable("orders", "no route"), 503, "target-unreachable"),
+        (TargetUnreachable("orders"), 503, "target-unreachable"),
         (BrokerError("odd"), 500, "broker-error"),
         (web.HTTPMethodNotAllowed("GET", ["POST"]), 405, "method-not-allowed"),
     ],

@@ -25,6 +25,7 @@ CODES = {
     errors.SelfApproval: "self-approval",
     errors.IllegalTransition: "illegal-transition",
     errors.NotReady: "not-ready",
+    errors.TargetGone: "target-gone",
     errors.LedgerUnavailable: "ledger-unavailable",
     errors.TargetUnreachable: "target-unreachable",
     errors.TargetRefused: "target-refused",
@@ -85,8 +86,8 @@ def test_every_failure_has_its_stable_code() -> None:
             "the ledger cannot be reached; nothing was changed, try again",
         ),
         (
-            errors.TargetUnreachable("orders", "timed out"),
-            "target 'orders' is unreachable: timed out",
+            errors.TargetUnreachable("orders"),
+            "target 'orders' cannot be reached at the moment",
         ),
     ],
 )
