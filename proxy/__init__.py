@@ -9,6 +9,6 @@
     server, worker, supervisor, __main__  processes
 
 What always holds: no admin credential, nor any module that knows one, is ever loaded here; nobody
-is let in unless their grant is alive now and the session is written down; until a secret is proved, an
-unknown login and a wrong secret are one and the same.
+is let in unless their grant is alive now and the session is written down; until a secret is proved,
+an unknown login and a wrong secret are one and the same.
 """

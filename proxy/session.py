@@ -44,7 +44,13 @@ from proxy.refusals import (
 from proxy.registry import Registry, cancel_digest
 from proxy.relay import Goodbye, Relay
 from proxy.scram import NONCE_BYTES, ScramError
-from proxy.startup import Cancel, application_name, upstream_parameters, wanted_database
+from proxy.startup import (
+    Cancel,
+    application_name,
+    client_name,
+    upstream_parameters,
+    wanted_database,
+)
 from proxy.stream import Disconnected, MessageStream
 from proxy.upstream import LoggedIn, UpstreamLogin
 from proxy.wire.errors import WireError
@@ -53,7 +59,6 @@ from proxy.wire.messages import (
     BackendKeyData,
     CancelRequest,
     encode_backend_key,
-    encode_error,
     encode_negotiate_protocol,
 )
 
@@ -95,6 +100,7 @@ async def serve_client(house: House, sock: socket.socket, address: Address) -> N
     if isinstance(arrival, Cancel):
         sock.close()
     elif refused:
+        _log.info("refused a connection from %s: no network of the settings allows it", address)
         arrival.stream.say_goodbye(no_access_from(address).encoded)
     else:
         await Session(house, arrival, address).serve(deadline)
@@ -162,19 +168,31 @@ class Session:
                 await self.begin()
             await self.relay()
         except Refusal as refusal:
-            self._stream.say_goodbye(refusal.encoded)
+            self._refuse(refusal)
         except WireError as error:
-            self._stream.say_goodbye(encode_error(error.sqlstate, str(error)))
+            self._refuse(Refusal(error.sqlstate, str(error)))
         except LedgerUnavailable:
-            self._stream.say_goodbye(ledger_away().encoded)
-        except (Disconnected, TimeoutError):
+            self._refuse(ledger_away())
+        except TimeoutError:
+            # Who has not proved anything gets no answer; else it was the target that took so long.
+            if self._login is None:
+                self._stream.transport.abort()
+            else:
+                self._refuse(target_down(self._login.grant))
+        except Disconnected:
             self._stream.transport.abort()
         except Exception:
             # One client must never take the others with it, and is told nothing of our insides.
             _log.exception("a session failed")
-            self._stream.say_goodbye(our_fault().encoded)
+            self._refuse(our_fault())
         finally:
             self.close()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        # Quoted, because the name may hold anything and the message may hold the name.
+        user = self._startup.parameters["user"]
+        _log.info("refused %r from %s: %r", user, self._address, str(refusal))
+        self._stream.say_goodbye(refusal.encoded)
 
     async def begin(self) -> None:
         """Do everything up to the moment when the client may send its first query.
@@ -221,7 +239,9 @@ class Session:
         if self._relay is None and self._upstream_stream is not None:
             self._upstream_stream.transport.abort()
         if self._recorded_id is not None:
-            self._house.gate.close_session(self._ended(self._recorded_id))
+            ended_session = self._ended(self._recorded_id)
+            _log.info("session %s ends: %s", ended_session.id, ended_session.reason)
+            self._house.gate.close_session(ended_session)
 
     async def _authorise(self, grant: Grant) -> None:
         """Refuse a session that its grant does not cover, and write that down."""
@@ -254,13 +274,14 @@ class Session:
             grant_id=self.grant_id,
             worker_id=self._house.worker_id,
             client_address=str(self._address),
-            client_application=self._startup.parameters.get("application_name", "")[:200],
+            client_application=client_name(self._startup),
             started_at=now,
         )
         grant = await self._house.gate.open_session(session)
         # The client took its time to log in, and may have lost the grant meanwhile.
         await self._authorise(grant)
         self._recorded_id = session.id
+        _log.info("session %s of %s from %s opens", session.id, grant.person.email, self._address)
 
     async def _log_in(self, login: ProxyLogin, keys: ClientKeys) -> None:
         grant = login.grant

@@ -144,6 +144,10 @@ def wanted_database(startup: StartupMessage, *, granted: str) -> str:
 def application_name(startup: StartupMessage, *, grant_id: str, address: str) -> str:
     """Return what pg_stat_activity and the target's log show: grant, address, then the client's
     own name as far as it fits."""
-    client = startup.parameters.get("application_name", "")
-    printable = "".join(char if " " <= char <= "~" else "?" for char in client)
-    return f"{grant_id} {address} {printable}".strip()[:MAX_NAME_BYTES]
+    return f"{grant_id} {address} {client_name(startup)}".strip()[:MAX_NAME_BYTES]
+
+
+def client_name(startup: StartupMessage) -> str:
+    """Return what the client calls itself, fit for terminals and logs (as PostgreSQL does it)."""
+    name = startup.parameters.get("application_name", "")
+    return "".join(char if " " <= char <= "~" else "?" for char in name)[:MAX_NAME_BYTES]
