@@ -2,22 +2,37 @@
 
 import sys
 from collections.abc import Callable
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
 from api.cli import access, connect, demo, service, tokens
-from api.cli.output import ExitCode, fail
+from api.cli.output import ExitCode, fail, out
 from api.client import ApiError, ApiUnreachable
 from broker.domain.errors import BrokerError
 from broker.settings import SettingsError
 
 app = typer.Typer(
     name="pgcurfew",
-    help="Every PostgreSQL credential gets a curfew.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    """Every PostgreSQL credential gets a curfew."""
+    if version:
+        out.print(f"pgcurfew {metadata.version('pgcurfew')}")
+        raise typer.Exit
+
+
 access.register(app)
 connect.register(app)
 service.register(app)
