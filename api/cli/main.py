@@ -21,16 +21,20 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"pgcurfew {metadata.version('pgcurfew')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show it and exit.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
     """Every PostgreSQL credential gets a curfew."""
-    if version:
-        out.print(f"pgcurfew {metadata.version('pgcurfew')}")
-        raise typer.Exit
 
 
 access.register(app)
