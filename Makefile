@@ -20,7 +20,7 @@ lint: $(DEV)/ready ## mend what can be mended, name the rest
 	$(DEV)/bin/mypy
 
 bench: $(DEV)/ready ## measure against PgBouncer, which must be installed
-	$(DEV)/bin/python -m benchmarks.relay
+	$(DEV)/bin/python benchmarks/relay.py
 
 lock: $(DEV)/ready ## renew requirements-dev.lock
 	$(DEV)/bin/pip-compile --quiet --upgrade --extra dev --extra embedded --generate-hashes --strip-extras \

@@ -7,17 +7,16 @@ import os
 import re
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from errors import CannotMeasure
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PATIENCE_S = 60.0  # beyond the time that pgbench was told to take
 _MAX_THREADS = 2
 _PROGRESS = re.compile(r"progress: ([\d.]+) s, ([\d.]+) tps,")
-
-
-class RunFailed(Exception):
-    """pgbench did not run as it must; the message holds what it said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ class Run:
 
 
 def run_pgbench(pgbench: Path, entrance: Entrance, load: Load, seconds: int) -> Run:
-    """Load `entrance` for `seconds`. Raises RunFailed."""
+    """Load `entrance` for `seconds`. Raises CannotMeasure."""
     command = [
         str(pgbench),
         *("-n", "-S", "-M", load.protocol, "-T", str(seconds), "-P", "1"),
@@ -81,7 +80,7 @@ def run_pgbench(pgbench: Path, entrance: Entrance, load: Load, seconds: int) -> 
             process.kill()
     spent = _cpu_s(entrance.processes) - before
     if code:
-        raise RunFailed(f"{entrance.name}, {load}: pgbench ended with {code}: {said.strip()}")
+        raise CannotMeasure(f"{entrance.name}, {load}: pgbench ended with {code}: {said.strip()}")
     transactions = _number(r"^number of transactions actually processed: (\d+)", output)
     return Run(
         tps=_number(r"^tps = ([\d.]+) \(without initial connection time\)", output),
@@ -140,7 +139,7 @@ def _environment(entrance: Entrance, load: Load) -> dict[str, str]:
 def _number(pattern: str, output: str) -> float:
     found = re.search(pattern, output, re.MULTILINE)
     if found is None or not float(found[1]):
-        raise RunFailed(f"pgbench said something else than expected:\n{output}")
+        raise CannotMeasure(f"pgbench said something else than expected:\n{output}")
     return float(found[1])
 
 
@@ -153,7 +152,23 @@ def _cpu_ticks(pid: int) -> int:
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
-        raise RunFailed(f"process {pid}, which is measured, has ended") from None
+        raise CannotMeasure(f"process {pid}, which is measured, has ended") from None
     # proc(5): utime and stime are fields 14 and 15; the name, field 2, may hold anything.
     fields = status.rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def busy_share(seconds: float) -> float:
+    """Watch the machine for a while; return the share of its CPU time that was used."""
+    before = _cpu_ticks_of_machine()
+    time.sleep(seconds)
+    busy, idle = (now - then for now, then in zip(_cpu_ticks_of_machine(), before, strict=True))
+    return busy / max(busy + idle, 1)
+
+
+def _cpu_ticks_of_machine() -> tuple[int, int]:
+    """Return how long the machine's CPUs were busy, and idle."""
+    # proc(5): user nice system idle iowait irq softirq steal; guests are in user already.
+    ticks = [int(each) for each in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, idle
