@@ -12,7 +12,8 @@ test: $(DEV)/ready ## lint, types, and every test
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
-	$(DEV)/bin/pytest --cov --cov-report=term:skip-covered
+	$(DEV)/bin/pytest tests/unit tests/test_architecture.py --cov
+	$(DEV)/bin/pytest tests/integration tests/e2e
 
 lint: $(DEV)/ready ## mend what can be mended, name the rest
 	$(DEV)/bin/ruff check --fix .

@@ -7,7 +7,8 @@ from pathlib import Path
 from broker.domain.credential import PROXY_KEY_BYTES, ProxyKey
 from broker.domain.server import ServerAddress, TlsMode
 from broker.ledger.connection import LedgerLogin
-from broker.settings import Settings, SettingsError, UpstreamTls, beside, read_secret
+from broker.settings import Settings, UpstreamTls, beside, read_secret
+from broker.settings_faults import SettingsError
 
 
 def ledger_login(settings: Settings, config: Path) -> LedgerLogin:

@@ -5,17 +5,9 @@ from pathlib import Path
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from broker.domain import policy as rules
-from broker.settings import (
-    Duration,
-    Email,
-    Name,
-    Section,
-    Settings,
-    SettingsError,
-    beside,
-    read_yaml,
-)
-from broker.settings_faults import faults
+from broker.settings import Duration, Email, Name, Section, Settings, beside
+from broker.settings_faults import SettingsError, faults
+from broker.yaml_file import read_yaml
 
 
 class PeopleRule(Section):

@@ -9,6 +9,7 @@ import os
 import re
 from contextlib import suppress
 from datetime import timedelta
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -34,18 +35,12 @@ from pydantic_settings import (
 from broker.domain.duration import parse_duration
 from broker.domain.errors import InvalidDuration
 from broker.domain.sqltext import ident
-from broker.settings_faults import faults
+from broker.settings_faults import SettingsError, faults
+from broker.yaml_file import read_yaml
 
 CONFIG_VARIABLE = "PGCURFEW_CONFIG"
 DEFAULT_CONFIG = Path("configs/pgcurfew.yaml")
 _PREFIX = "PGCURFEW_"
-
-
-class SettingsError(Exception):
-    """The settings cannot be used: one line per fault, each with path, reason and example."""
-
-    def __init__(self, source: str, faults: list[str]) -> None:
-        super().__init__("\n".join([f"settings in {source} cannot be used:", *faults]))
 
 
 def _secret_ref(text: str) -> str:
@@ -275,10 +270,24 @@ def load_settings(path: Path) -> Settings:
         why = f"the settings file cannot be read ({error.strerror})"
         example = f"{CONFIG_VARIABLE}={DEFAULT_CONFIG}"
         raise SettingsError(str(path), [f"  {why}; for example: {example}"]) from None
+    _refuse_unknown_variables()
     try:
         return Settings(**values)
     except ValidationError as error:
         raise SettingsError(str(path), faults(error, Settings)) from None
+
+
+def _refuse_unknown_variables() -> None:
+    """A setting in the environment that no section knows would otherwise be lost in silence."""
+    sections = list(Settings.model_fields)
+    for name in os.environ:
+        section = name.removeprefix(_PREFIX).partition("__")[0].lower()
+        if name.startswith(_PREFIX) and "__" in name and section not in sections:
+            close = get_close_matches(section, sections, n=1) or sections
+            example = f"{_PREFIX}{close[0].upper()}__…"
+            raise SettingsError(
+                "the environment", [f"  {name}: is not a known setting; for example: {example}"]
+            )
 
 
 def beside(config: Path, path: Path) -> Path:
@@ -312,26 +321,3 @@ def read_secret(reference: str, key: str, config: Path) -> str:
             [f"  {key}: file {path} is empty; for example: openssl rand -hex 32 > {path}"],
         )
     return secret
-
-
-def read_yaml(path: Path, example: str) -> dict[str, Any]:
-    """Return the mapping in the file at `path`. Raises OSError and SettingsError."""
-    try:
-        values = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a thirteenth month, for example
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        raise SettingsError(
-            str(path), [f"  it is not YAML{line}: {_yaml_problem(error)}; for example: {example}"]
-        ) from None
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise SettingsError(
-            str(path), [f"  it must be a mapping of keys to values; for example: {example}"]
-        )
-    return values
-
-
-def _yaml_problem(error: Exception) -> str:
-    """Return what is wrong, without words of the file: a password `*…` is an alias to YAML."""
-    problem = getattr(error, "problem", None) or "a value or a character cannot be read"
-    return re.sub(r"\b(alias|tag|handle) .*", r"\1", problem)

@@ -1,4 +1,5 @@
-"""pydantic's complaints → lines for an operator: the dotted path, what is wrong, an example.
+"""What is wrong with settings, for an operator: the dotted path, what it is, an example.
+
 
 pydantic never gets to repeat the value: it may be a secret, written where it does not belong.
 """
@@ -12,6 +13,14 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+
+
+class SettingsError(Exception):
+    """The settings cannot be used: one line per fault, each with path, reason and example."""
+
+    def __init__(self, source: str, faults: list[str]) -> None:
+        super().__init__("\n".join([f"settings in {source} cannot be used:", *faults]))
+
 
 _WORDS = {
     "missing": "is missing",

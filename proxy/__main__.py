@@ -22,7 +22,8 @@ from broker.endpoints import (
     read_proxy_keys,
     target_address,
 )
-from broker.settings import Settings, SettingsError, config_path, load_settings
+from broker.settings import Settings, config_path, load_settings
+from broker.settings_faults import SettingsError
 from proxy.ipfilter import IpFilter
 from proxy.parent import WITH_PARENT, wait_until_parent_left
 from proxy.supervisor import EXIT_UNUSABLE, supervise

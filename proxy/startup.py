@@ -7,6 +7,7 @@ connection it is, is refused here.
 
 import re
 from dataclasses import dataclass
+from typing import assert_never
 
 from proxy.wire.messages import (
     CancelRequest,
@@ -90,6 +91,8 @@ class Startup:
                 )
             case StartupMessage():
                 return _check(message)
+            case _:
+                assert_never(message)
 
     def encrypted_from_the_start(self) -> None:
         """The client began with a TLS handshake (sslnegotiation=direct)."""

@@ -5,6 +5,7 @@ and is refused: a server that asks for one is not the server we made the login o
 """
 
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from broker.domain.credential import ClientKeys
 from proxy.scram import ClientExchange, ScramError
@@ -111,3 +112,5 @@ class UpstreamLogin:
                 return Wait()
             case OtherAuthentication(code):
                 raise WireError(f"the target asks for authentication method {code}, not SCRAM")
+            case other:
+                assert_never(other)

@@ -21,13 +21,24 @@ ALLOWED = {
     "broker.tls": ("broker.domain",),
     "broker.embedded": (),
     "broker.settings_faults": (),
-    "broker.settings": ("broker.domain", "broker.settings_faults"),
-    "broker.policy_file": ("broker.domain", "broker.settings", "broker.settings_faults"),
+    "broker.yaml_file": ("broker.settings_faults",),
+    "broker.settings": ("broker.domain", "broker.settings_faults", "broker.yaml_file"),
+    "broker.policy_file": (
+        "broker.domain",
+        "broker.settings",
+        "broker.settings_faults",
+        "broker.yaml_file",
+    ),
     "broker.ledger": ("broker.domain", "broker.ledger", "broker.tls"),
     "broker.target": ("broker.domain", "broker.target", "broker.tls"),
     "broker.service": ("broker.domain", "broker.ledger", "broker.target", "broker.service"),
     "broker.reaper": ("broker.domain", "broker.service"),
-    "broker.endpoints": ("broker.domain", "broker.ledger", "broker.settings"),
+    "broker.endpoints": (
+        "broker.domain",
+        "broker.ledger",
+        "broker.settings",
+        "broker.settings_faults",
+    ),
     # Where the broker's parts are joined.
     "broker.assembly": (
         "broker.domain",
@@ -39,7 +50,7 @@ ALLOWED = {
         "broker.target",
     ),
     "proxy.wire": ("proxy.wire",),
-    "proxy.__main__": ("proxy", "broker.endpoints", "broker.settings"),
+    "proxy.__main__": ("proxy", "broker.endpoints", "broker.settings", "broker.settings_faults"),
     "proxy": ("proxy", "broker.domain", "broker.ledger", "broker.tls"),
     "api": ("api", "broker"),
 }

@@ -11,7 +11,7 @@ from api.cli import access, connect, demo, service, tokens
 from api.cli.output import ExitCode, fail, out
 from api.client import ApiError, ApiUnreachable
 from broker.domain.errors import BrokerError
-from broker.settings import SettingsError
+from broker.settings_faults import SettingsError
 
 app = typer.Typer(
     name="pgcurfew",

@@ -14,6 +14,7 @@ _ISO = re.compile(
     r"(?:T(?=\d)(?:(?P<hours>\d{1,6})H)?(?:(?P<minutes>\d{1,7})M)?(?:(?P<seconds>\d{1,9})S)?)?",
     re.ASCII,
 )
+_LONGEST = timedelta(days=3650)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -27,6 +28,8 @@ def parse_duration(text: str) -> timedelta:
         raise InvalidDuration(text, "it is not a duration")
     if duration <= timedelta():
         raise InvalidDuration(text, "it must be longer than nothing")
+    if duration > _LONGEST:
+        raise InvalidDuration(text, "nothing here lasts longer than ten years")
     return duration
 
 

@@ -423,8 +423,9 @@ async def test_the_sweep_removes_our_leftovers_and_nothing_else(stage: Stage) ->
     """A login whose grant has ended, as after restoring the ledger from a backup."""
     async with stage.broker() as broker:
         kept, lost = await get_grant(broker), await get_grant(broker)
-        foreign = "jit_of_another_installation"
-        comment = '{"pgcurfew": "another", "grant": "grt_1", "person": "dev@example.com"}'
+        # It carries the same mark, but the mark says whose it is.
+        foreign = f"jit_foreign_{stage.ledger_database}"
+        comment = f'{{"pgcurfew": "not {stage.installation}", "grant": "grt_1"}}'
         await stage.query(f"CREATE ROLE {foreign} LOGIN")
         await stage.query(f"COMMENT ON ROLE {foreign} IS '{comment}'")
         await stage.query_ledger(

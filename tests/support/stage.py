@@ -36,6 +36,10 @@ _TARGET_TEMPLATE = "target_template"
 _LOGINS = ("curfew", "curfew_proxy", "curfew_broker_1")
 _GROUPS = ("orders_owner", "orders_writer", "orders_reader")
 _numbers = itertools.count(1)
+_LOGINS_OF = """
+    SELECT array_agg(rolname::text ORDER BY rolname) FROM pg_roles
+     WHERE shobj_description(oid, 'pg_authid') LIKE $1
+"""
 
 _APPLICATION = """
     REVOKE ALL ON DATABASE {database} FROM PUBLIC;
@@ -64,6 +68,10 @@ class Stage:
     folder: Path
 
     @property
+    def installation(self) -> str:
+        return f"installation-of-{self.ledger_database}"
+
+    @property
     def config(self) -> Path:
         return self.folder / "pgcurfew.yaml"
 
@@ -89,12 +97,8 @@ class Stage:
         return await self._value(self.ledger_database, sql, *arguments)
 
     async def logins_left(self) -> list[str]:
-        """Return the names of the ephemeral logins on the target."""
-        found = await self.query(
-            "SELECT array_agg(rolname::text ORDER BY rolname) FROM pg_roles "
-            "WHERE rolname LIKE 'jit\\_%'"
-        )
-        return list(found or [])
+        """Return the names of this stage's ephemeral logins; others share the server."""
+        return list(await self.query(_LOGINS_OF, f"%{self.installation}%") or [])
 
     def ledger_login(self, user: str = "curfew") -> LedgerLogin:
         address = ServerAddress(
@@ -212,7 +216,7 @@ async def set_up(server: Server, folder: Path) -> AsyncIterator[Stage]:
             f"GRANT CONNECT ON DATABASE {database} TO curfew_broker_1;"
             f"GRANT TEMPORARY ON DATABASE {database} TO curfew_admin"
         )
-        await stage.query_ledger("UPDATE curfew.installation SET id = $1", f"installation-{number}")
+        await stage.query_ledger("UPDATE curfew.installation SET id = $1", stage.installation)
         stage.write_settings()
         yield stage
     finally:
@@ -229,8 +233,8 @@ async def _tear_down(main: "asyncpg.Connection[asyncpg.Record]", stage: Stage) -
     await _roll_back_prepared(main, stage)
     await main.execute(f"DROP DATABASE {stage.ledger_database} WITH (FORCE)")
     await main.execute(f"DROP DATABASE {stage.target_database} WITH (FORCE)")
-    for row in await main.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit\\_%'"):
-        await main.execute(f'DROP OWNED BY "{row["rolname"]}"; DROP ROLE "{row["rolname"]}"')
+    for login in await main.fetchval(_LOGINS_OF, f"%{stage.installation}%") or []:
+        await main.execute(f'DROP OWNED BY "{login}"; DROP ROLE "{login}"')
 
 
 async def _roll_back_prepared(main: "asyncpg.Connection[asyncpg.Record]", stage: Stage) -> None:

@@ -18,7 +18,8 @@ from broker.endpoints import (
     target_address,
 )
 from broker.ledger.connection import LedgerLogin
-from broker.settings import Settings, SettingsError, load_settings
+from broker.settings import Settings, load_settings
+from broker.settings_faults import SettingsError
 from tests.support.settings_files import write_settings
 
 HEX_KEY = "00" * 31 + "ff"

@@ -9,7 +9,8 @@ import yaml
 
 from broker.domain.policy import People, Policy, Resource
 from broker.policy_file import load_policies
-from broker.settings import SettingsError, load_settings
+from broker.settings import load_settings
+from broker.settings_faults import SettingsError
 from tests.support.settings_files import ABSENT, changed, write_settings
 
 SMALLEST: dict[str, Any] = {

@@ -8,14 +8,9 @@ from typing import Any
 
 import pytest
 
-from broker.settings import (
-    SettingsError,
-    beside,
-    config_path,
-    load_settings,
-    read_secret,
-    read_yaml,
-)
+from broker.settings import beside, config_path, load_settings, read_secret
+from broker.settings_faults import SettingsError
+from broker.yaml_file import read_yaml
 from tests.support.settings_files import write_settings
 
 TEN, TEN_NINE = ip_network("10.0.0.0/8"), ip_network("10.9.0.0/16")
@@ -82,6 +77,7 @@ def test_the_smallest_settings_get_safe_defaults(tmp_path: Path) -> None:
     [
         ("proxy.listen", "[::1]:7432", "[::1]:7432"),
         ("proxy.listen", "127.0.0.1:0", "127.0.0.1:0"),
+        ("proxy.listen", "localhost:65535", "localhost:65535"),
         ("proxy.public_port", 65535, 65535),
         ("proxy.workers", 256, 256),
         ("proxy.startup_timeout", "PT1M", timedelta(minutes=1)),
@@ -216,6 +212,8 @@ def test_variables_that_only_hold_secrets_are_no_settings(
 
 def test_nothing_changes_settings_once_they_are_read(tmp_path: Path) -> None:
     settings = load_settings(write_settings(tmp_path))
+    with pytest.raises(ValueError, match="frozen"):
+        settings.state_dir = Path("elsewhere")
     with pytest.raises(ValueError, match="frozen"):
         settings.proxy.listen = "0.0.0.0:1"
 
@@ -366,4 +364,16 @@ def test_an_empty_secret_file_is_refused(tmp_path: Path, text: str) -> None:
     assert complaint(error, config) == (
         f"ledger.password: file {tmp_path}/ledger is empty; "
         f"for example: openssl rand -hex 32 > {tmp_path}/ledger"
+    )
+
+
+def test_a_variable_of_a_section_that_is_not_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting that is lost in silence is worse than one that stops the start."""
+    monkeypatch.setenv("PGCURFEW_PRXY__LISTEN", "127.0.0.1:1")
+    with pytest.raises(SettingsError) as error:
+        load_settings(write_settings(tmp_path))
+    assert "PGCURFEW_PRXY__LISTEN: is not a known setting; for example: PGCURFEW_PROXY__…" in str(
+        error.value
     )

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import pytest
-from pydantic import BaseModel
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from broker.policy_file import Policies
-from broker.settings import Settings, SettingsError, load_settings
+from broker.settings import Settings, load_settings
+from broker.settings_faults import SettingsError
 from tests.support.settings_files import ABSENT, SMALLEST, write_settings
 
 SECRET = "a secret is never written here: name where it is, env:NAME or file:PATH"
@@ -70,6 +72,7 @@ def complaints(folder: Path, changes: dict[str, Any]) -> list[str]:
             "2",
         ),
         ("proxy.workers", 0, "must be greater than or equal to 1", "2"),
+        ("proxy.workers", 257, "must be less than or equal to 256", "2"),
         ("ledger.port", 65536, "must be less than or equal to 65535", "5432"),
         (
             "proxy.tls.required",
@@ -284,3 +287,17 @@ def test_every_key_has_an_example(model: type[BaseModel]) -> None:
     fields = dict(fields_of(model))
     assert len(fields) > 10
     assert [path for path, field in fields.items() if not field.examples] == []
+
+
+@pytest.mark.parametrize("model", [Settings, Policies])
+def test_whoever_copies_an_example_has_a_setting_that_works(model: type[BaseModel]) -> None:
+    """Except from those that leave something out, marked by an ellipsis."""
+    for path, field in fields_of(model):
+        example = str((field.examples or ["…"])[0])
+        if "…" in example:
+            continue
+        kind: Any = Annotated[field.annotation, field]
+        try:
+            TypeAdapter(kind).validate_python(yaml.safe_load(example))
+        except ValidationError as error:
+            pytest.fail(f"{path}: {example}: {error}")

@@ -89,6 +89,10 @@ def test_every_failure_has_its_stable_code() -> None:
             errors.TargetUnreachable("orders"),
             "target 'orders' cannot be reached at the moment",
         ),
+        (
+            errors.TargetGone("orders", "orders_reader"),
+            "role 'orders_reader' on target 'orders' is no longer in the settings",
+        ),
     ],
 )
 def test_a_failure_says_what_is_wrong_and_what_to_do(error: BrokerError, message: str) -> None:
