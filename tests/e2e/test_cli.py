@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.support.service import Service, clean_environment
+from tests.support.settings_files import write_settings
 from tests.support.stage import DEV, OTHER_DEV, REVIEWER, Stage
 
 pytestmark = pytest.mark.newest
@@ -201,56 +202,43 @@ async def test_tokens_are_made_listed_and_revoked(service: Service) -> None:
     assert "add them under identity.people" in stranger.stderr
 
 
-_USABLE: dict[str, Any] = {
-    "ledger": {
-        "host": "127.0.0.1",
-        "user": "curfew",
-        "password": "env:HOME",
-        "proxy": {"user": "curfew_proxy", "password": "env:HOME"},
-    },
-    "keys": {"current": "k1", "proxy_keys": {"k1": "env:KEY"}},
-    "targets": {
-        "orders": {
-            "host": "127.0.0.1",
-            "database": "orders",
-            "admin": {"user": "curfew_broker_1", "password": "env:HOME"},
-            "roles": {"orders_reader": {}},
-        }
-    },
-    "policies": {"file": "policies.yaml"},
-}
-
-
 @pytest.mark.parametrize(
     ("change", "where", "what"),
     [
         ({"targets": {}}, "targets", "must not be empty; for example: {orders:"),
-        ({"proxy": {"workers": "many"}}, "proxy.workers", "; for example: 2"),
-        ({"proxy": {"wrokers": 2}}, "proxy.wrokers", "did you mean workers?"),
-        ({"keys": {"current": "k2", "proxy_keys": {"k1": "env:KEY"}}}, "keys", "lacks"),
+        ({"proxy.workers": "many"}, "proxy.workers", "; for example: 2"),
+        ({"proxy.wrokers": 2}, "proxy.wrokers", "did you mean workers?"),
+        ({"keys.current": "k2"}, "keys", "keys.proxy_keys lacks"),
         (
-            {"keys": {"current": "k1", "proxy_keys": {"k1": "env:NOWHERE"}}},
+            {"keys.proxy_keys.k1": "env:NOWHERE"},
             "keys.proxy_keys.k1",
             "environment variable NOWHERE is not set; for example: export NOWHERE=…",
         ),
         (
-            {"keys": {"current": "k1", "proxy_keys": {"k1": "env:HOME"}}},
+            {"keys.proxy_keys.k1": "env:HOME"},
             "keys.proxy_keys.k1",
             "32 bytes in hexadecimal; for example: openssl rand -hex 32",
         ),
-        ({"policies": {"file": "nowhere.yaml"}}, "nowhere.yaml", "No such file"),
+        ({"policies.file": "nowhere.yaml"}, "nowhere.yaml", "No such file"),
     ],
 )
 async def test_wrong_settings_end_the_start_with_path_reason_and_example(
     tmp_path: Path, change: dict[str, Any], where: str, what: str
 ) -> None:
-    config = tmp_path / "pgcurfew.yaml"
-    config.write_text(yaml.safe_dump({**_USABLE, **change}))
+    config = write_settings(tmp_path, change)
     rule = {"name": "all", "requesters": {"anyone": True}, "resources": [{}], "max_duration": "1h"}
     (tmp_path / "policies.yaml").write_text(
         yaml.safe_dump({"approvers": {"groups": ["dba"]}, "policies": [rule]})
     )
-    environment = {**clean_environment(), "PGCURFEW_CONFIG": str(config), "KEY": "00" * 32}
+    secrets = dict.fromkeys(
+        ("LEDGER_PASSWORD", "LEDGER_PROXY_PASSWORD", "ORDERS_ADMIN_PASSWORD"), "x"
+    )
+    environment = {
+        **clean_environment(),
+        **secrets,
+        "PGCURFEW_CONFIG": str(config),
+        "PROXY_KEY": "00" * 32,
+    }
     done = await asyncio.to_thread(_run, environment, "serve")
     assert done.returncode == 1
     assert where in done.stderr

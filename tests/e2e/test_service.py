@@ -2,12 +2,16 @@
 
 import asyncio
 import signal
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import psycopg
 import pytest
 
+from proxy.tls import CertificateFiles, ensure_certificate
+from tests.support.cable import lay_cable
 from tests.support.service import (
     children,
     run_service,
@@ -58,6 +62,85 @@ async def test_a_refused_address_is_told_so_over_tls(stage: Stage) -> None:
     assert "DETAIL:  Your address is 127.0.0.1." in said
 
 
+async def test_the_operators_own_certificate_is_shown_to_clients(stage: Stage) -> None:
+    files = CertificateFiles(
+        *(stage.folder / f"own-{name}.pem" for name in ("leaf", "key", "root"))
+    )
+    ensure_certificate(files, ["localhost"], datetime.now(UTC))
+    tls = {
+        "certificate": files.certificate.name,
+        "key": files.key.name,
+        "root_certificate": files.root.name,
+    }
+    with run_service(stage, PEOPLE, proxy={"tls": tls}) as service:
+        access = await service.get_access()
+        assert access.root.read_text() == files.root.read_text()
+        with access.connect() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert not (stage.folder / "state").exists()
+
+
+async def test_a_cancel_reaches_its_query_through_any_worker(stage: Stage) -> None:
+    """The kernel gives a cancel request to either worker, the query runs on one of them."""
+    with run_service(stage, PEOPLE, proxy={"workers": 2}) as service:
+        await asyncio.to_thread(wait_for, lambda: len(service.workers()) == 2)
+        access = await service.get_access()
+        loop = asyncio.get_running_loop()
+        with access.connect() as connection:
+            for _ in range(8):
+                running = loop.run_in_executor(None, connection.execute, "SELECT pg_sleep(34)")
+                await service.until_a_backend_runs("SELECT pg_sleep(34)")
+                await loop.run_in_executor(None, connection.cancel_safe)
+                with pytest.raises(psycopg.errors.QueryCanceled):
+                    await running
+
+
+async def test_without_a_ledger_nobody_comes_in_and_nobody_is_thrown_out(stage: Stage) -> None:
+    """And what could not be written down is, once it is back."""
+    with lay_cable(stage.server.host, stage.server.port) as cable:
+        ledger = {**stage.settings()["ledger"], "port": cable.port}
+        with run_service(stage, PEOPLE, ledger=ledger) as service:
+            access = await service.get_access()
+            with access.connect() as connection:
+                cable.cut()
+                with pytest.raises(psycopg.OperationalError, match="cannot be checked"):
+                    access.connect()
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+            cable.mend()
+
+            async def reason() -> str | None:
+                found: str | None = await stage.query_ledger(
+                    "SELECT end_reason FROM curfew.sessions"
+                )
+                return found
+
+            async with asyncio.timeout(20):
+                while await reason() is None:
+                    await asyncio.sleep(0.05)
+            assert await reason() == "closed by the client"
+            with access.connect() as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+async def test_a_grant_that_ends_while_a_proxy_is_deaf_ends_its_sessions_all_the_same(
+    stage: Stage,
+) -> None:
+    """The notification is lost with the connection; the proxy looks again when it is back."""
+    with lay_cable(stage.server.host, stage.server.port) as cable:
+        ledger = {**stage.settings()["ledger"], "port": cable.port}
+        with run_service(stage, PEOPLE, ledger=ledger) as service:
+            access = await service.get_access()
+            with access.connect() as connection:
+                cable.cut()
+                await stage.query_ledger(
+                    "UPDATE curfew.grants SET state = 'revoking', end_reason = 'revoked', "
+                    "ended_by = 'somebody', next_attempt_at = now() + interval '1 hour'"
+                )
+                cable.mend()
+                with pytest.raises(psycopg.errors.AdminShutdown, match="was revoked by somebody"):
+                    connection.execute("SELECT pg_sleep(30)")
+
+
 async def test_a_target_that_is_down_at_start_stops_nothing_else(stage: Stage) -> None:
     settings = stage.settings()
     down = {**settings["targets"]["orders"], "port": 1}
@@ -66,7 +149,10 @@ async def test_a_target_that_is_down_at_start_stops_nothing_else(stage: Stage) -
         access = await service.get_access()
         with access.connect() as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
+        async with aiohttp.ClientSession() as session:
+            ready = await (await session.get(f"{service.api_url}/readyz")).json()
         log = service.log.read_text()
+    assert ready == {"ledger": "ok", "targets": {"orders": "ok", "asleep": "unreachable"}}
     assert "target 'asleep' cannot be reached" in log
 
 

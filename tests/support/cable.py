@@ -1,0 +1,73 @@
+"""A TCP connection that can be cut and mended, between a service and its ledger."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+
+_READ = 65_536
+
+
+class Cable:
+    """Forwards from a port of its own, in an event loop and a thread of its own."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._where = (host, port)
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    def mend(self) -> None:
+        self._run(self._listen())
+
+    def cut(self) -> None:
+        """Close every connection, and refuse new ones."""
+        self._run(self._close())
+
+    def _run(self, step: Coroutine[None, None, None]) -> None:
+        asyncio.run_coroutine_threadsafe(step, self._loop).result(10)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+    async def _forward(
+        self, near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter
+    ) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self._where)
+        self._writers |= {near_writer, far_writer}
+        await asyncio.gather(_copy(near_reader, far_writer), _copy(far_reader, near_writer))
+        self._writers -= {near_writer, far_writer}
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(_READ):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+@contextmanager
+def lay_cable(host: str, port: int) -> Iterator[Cable]:
+    cable = Cable(host, port)
+    thread = threading.Thread(target=cable._loop.run_forever)
+    thread.start()
+    try:
+        cable.mend()
+        yield cable
+        cable.cut()
+    finally:
+        cable._loop.call_soon_threadsafe(cable._loop.stop)
+        thread.join()
+        cable._loop.close()
