@@ -5,6 +5,8 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,11 +27,20 @@ def _embedded() -> bool:
 pytestmark = pytest.mark.skipif(not _embedded(), reason="the embedded PostgreSQL is not installed")
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder that other users can get through: as root, PostgreSQL runs as one of them."""
+    with tempfile.TemporaryDirectory(prefix="pgcurfew-test-home-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
 def _demo(home: Path, *, user: str | None = None, path: str = os.defpath) -> str:
     # Settings of the person's own must not reach into the demo.
     environment = {
         "PATH": path,
         "HOME": str(home),
+        "TMPDIR": str(home),
         "LANG": "C.UTF-8",
         "COLUMNS": "200",
         "PGCURFEW_PROXY__LISTEN": "nonsense",
@@ -50,32 +61,26 @@ def _demo(home: Path, *, user: str | None = None, path: str = os.defpath) -> str
     return done.stdout
 
 
-async def test_the_story_holds_twice_in_a_row_and_leaves_nothing_running(tmp_path: Path) -> None:
+async def test_the_story_holds_twice_in_a_row_and_leaves_nothing(home: Path) -> None:
     for _ in range(2):
-        await asyncio.to_thread(_demo, tmp_path)
-    assert _processes_with("pgcurfew-demo-") == []
+        await asyncio.to_thread(_demo, home)
+    assert _processes_with(str(home)) == []
+    assert list(home.glob("pgcurfew-demo-*")) == []
 
 
-async def test_without_a_psql_a_driver_with_its_own_libpq_verifies_the_proxy(
-    tmp_path: Path,
-) -> None:
-    said = await asyncio.to_thread(_demo, tmp_path, path=str(tmp_path))
+async def test_without_a_psql_a_driver_with_its_own_libpq_verifies_the_proxy(home: Path) -> None:
+    said = await asyncio.to_thread(_demo, home, path=str(home))
     assert "psycopg" in said
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-async def test_an_ordinary_user_can_run_it_too(tmp_path: Path) -> None:
-    nobody = pwd.getpwnam("nobody")
+async def test_an_ordinary_user_can_run_it_too(home: Path) -> None:
     for python in (Path(sys.executable).absolute(), Path(sys.executable).resolve()):
         if any(not folder.stat().st_mode & 0o001 for folder in python.parents):
             pytest.skip("an ordinary user cannot reach the Python that runs the tests")
-    home = Path("/tmp") / f"pgcurfew-test-home-{os.getpid()}"  # noqa: S108
-    home.mkdir(mode=0o700)
+    nobody = pwd.getpwnam("nobody")
     os.chown(home, nobody.pw_uid, nobody.pw_gid)
-    try:
-        await asyncio.to_thread(_demo, home, user="nobody")
-    finally:
-        subprocess.run(["rm", "-rf", str(home)], check=True)
+    await asyncio.to_thread(_demo, home, user="nobody")
 
 
 def _processes_with(text: str) -> list[str]:

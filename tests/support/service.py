@@ -23,7 +23,7 @@ from api.schemas import CredentialView, GrantView
 from tests.support.people import HOUR
 from tests.support.stage import DEV, REVIEWER, Stage
 
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)
