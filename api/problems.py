@@ -27,6 +27,14 @@ _STATUS: tuple[tuple[type[BrokerError], HTTPStatus], ...] = (
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
+# Not from HTTPStatus: Python has renamed some of its members from one version to the next.
+_HTTP_CODES = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+}
+
 _log = logging.getLogger(__name__)
 
 
@@ -78,7 +86,8 @@ async def problems(
         )
     except web.HTTPException as error:
         status = HTTPStatus(error.status)
-        return problem(status, status.name.lower().replace("_", "-"), error.text or status.phrase)
+        code = _HTTP_CODES.get(error.status, f"http-{error.status}")
+        return problem(status, code, error.text or status.phrase)
     except Exception:
         _log.exception("%s %s failed", request.method, request.path)
         return problem(

@@ -36,7 +36,7 @@ async def _call(
         ("DELETE", "/v1/requests", None, 405, "method-not-allowed"),
         ("POST", "/v1/requests", "not json", 422, "invalid"),
         ("POST", "/v1/requests", "{}", 422, "invalid"),
-        ("POST", "/v1/requests", "x" * 70_000, 413, "request-entity-too-large"),
+        ("POST", "/v1/requests", "x" * 70_000, 413, "too-large"),
         ("GET", "/v1/requests/req_0000000000000000", None, 404, "not-found"),
         ("GET", "/v1/requests/%00", None, 404, "not-found"),
         ("GET", "/v1/requests?limit=0", None, 422, "invalid"),
