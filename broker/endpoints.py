@@ -3,12 +3,14 @@ process holds no others. Knows nothing of targets but where they are.
 """
 
 from pathlib import Path
+from ssl import SSLError
 
 from broker.domain.credential import PROXY_KEY_BYTES, ProxyKey
 from broker.domain.server import ServerAddress, TlsMode
 from broker.ledger.connection import LedgerLogin
 from broker.settings import Settings, UpstreamTls, beside, read_secret
 from broker.settings_faults import SettingsError
+from broker.tls import tls_context
 
 
 def ledger_login(settings: Settings, config: Path) -> LedgerLogin:
@@ -44,12 +46,14 @@ def read_proxy_keys(settings: Settings, config: Path) -> dict[str, ProxyKey]:
 
 def ledger_address(settings: Settings, config: Path) -> ServerAddress:
     ledger = settings.ledger
-    return _address(ledger.host, ledger.port, ledger.database, ledger.tls, config)
+    key = "ledger.tls.root_certificate"
+    return _address(ledger.host, ledger.port, ledger.database, ledger.tls, (key, config))
 
 
 def target_address(settings: Settings, config: Path, name: str) -> ServerAddress:
     target = settings.targets[name]
-    return _address(target.host, target.port, target.database, target.tls, config)
+    key = f"targets.{name}.tls.root_certificate"
+    return _address(target.host, target.port, target.database, target.tls, (key, config))
 
 
 def state_dir(settings: Settings, config: Path) -> Path:
@@ -70,6 +74,35 @@ def proxy_certificate_files(settings: Settings, config: Path) -> tuple[Path, Pat
     return own / "proxy.pem", own / "proxy.key", root
 
 
-def _address(host: str, port: int, database: str, tls: UpstreamTls, config: Path) -> ServerAddress:
-    root = str(beside(config, tls.root_certificate)) if tls.root_certificate else None
-    return ServerAddress(host, port, database, TlsMode(tls.mode), root)
+def split_listen(listen: str) -> tuple[str, int]:
+    """Return host and port of a checked `HOST:PORT`; an IPv6 host stands in brackets there."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def unusable_listen(key: str, listen: str, error: OSError, config: Path) -> SettingsError:
+    """Say that nobody can listen there."""
+    why = f"cannot listen on {listen} ({error.strerror})"
+    return SettingsError(str(config), [f"  {key}: {why}; for example: 127.0.0.1:7480"])
+
+
+def unusable_file(key: str, path: Path, error: OSError, config: Path) -> SettingsError:
+    """Say that a certificate or a key cannot be used. ssl.SSLError is an OSError."""
+    why = "it holds no usable PEM" if isinstance(error, SSLError) else error.strerror
+    return SettingsError(
+        str(config), [f"  {key}: file {path} cannot be used ({why}); for example: proxy.pem"]
+    )
+
+
+def _address(
+    host: str, port: int, database: str, tls: UpstreamTls, where: tuple[str, Path]
+) -> ServerAddress:
+    key, config = where
+    root = beside(config, tls.root_certificate) if tls.root_certificate else None
+    address = ServerAddress(host, port, database, TlsMode(tls.mode), str(root) if root else None)
+    try:
+        tls_context(address)
+    except OSError as error:
+        assert root is not None
+        raise unusable_file(key, root, error, config) from None
+    return address

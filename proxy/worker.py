@@ -20,7 +20,7 @@ from proxy.gate import Gate
 from proxy.ipfilter import Address, IpFilter
 from proxy.registry import Registry
 from proxy.relay import Goodbye
-from proxy.server import Server, listen
+from proxy.server import Server
 from proxy.session import House, cancel_here, serve_client
 
 _LEDGER_POOL = 8
@@ -34,8 +34,6 @@ _log = logging.getLogger(__name__)
 class WorkerPlan:
     """Everything a worker needs: no setting, no admin credential."""
 
-    host: str
-    port: int
     ledger: LedgerLogin
     targets: Mapping[str, ServerAddress]
     proxy_keys: Mapping[str, ProxyKey]
@@ -47,7 +45,7 @@ class WorkerPlan:
     drain_timeout_s: float
 
 
-async def run_worker(plan: WorkerPlan, stop: asyncio.Event) -> None:
+async def run_worker(plan: WorkerPlan, listeners: list[socket.socket], stop: asyncio.Event) -> None:
     """Serve until `stop` is set, then let open sessions finish for a while, and leave."""
     worker_id = new_id(IdKind.WORKER, datetime.now(UTC), os.urandom(RANDOM_BYTES))
     registry = Registry()
@@ -64,8 +62,8 @@ async def run_worker(plan: WorkerPlan, stop: asyncio.Event) -> None:
             worker_id=worker_id,
             startup_timeout_s=plan.startup_timeout_s,
         )
-        listeners = listen(plan.host, plan.port)
-        _log.info("worker %s listens on %s:%d", worker_id, plan.host, plan.port)
+        where = ", ".join(str(listener.getsockname()[:2]) for listener in listeners)
+        _log.info("worker %s listens on %s", worker_id, where)
         await _serve_until(stop, house, listeners, plan.drain_timeout_s)
 
 

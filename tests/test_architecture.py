@@ -38,6 +38,7 @@ ALLOWED = {
         "broker.ledger",
         "broker.settings",
         "broker.settings_faults",
+        "broker.tls",
     ),
     # Where the broker's parts are joined.
     "broker.assembly": (

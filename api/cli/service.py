@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,13 @@ from api.app import make_app
 from api.cli.output import out
 from api.cli.proxy_process import keep_proxy, proxy_command, proxy_environment
 from broker.assembly import open_broker
-from broker.endpoints import ledger_login, proxy_ledger_login, read_proxy_keys
+from broker.endpoints import (
+    ledger_login,
+    proxy_ledger_login,
+    read_proxy_keys,
+    split_listen,
+    unusable_listen,
+)
 from broker.reaper import run_reaper
 from broker.service.broker import Broker
 from broker.settings import Settings, config_path, load_settings
@@ -73,12 +80,15 @@ def _run(*, with_api: bool, with_proxy: bool) -> None:
         # What only the proxies need is checked here too, so that one start names every fault.
         proxy_ledger_login(settings, config)
         read_proxy_keys(settings, config)
-    usable = asyncio.run(_serve(settings, config, with_api=with_api, with_proxy=with_proxy))
+    listener = _listen(settings, config) if with_api else None
+    usable = asyncio.run(_serve(settings, config, listener, with_proxy=with_proxy))
     if not usable:
         raise typer.Exit(1)
 
 
-async def _serve(settings: Settings, config: Path, *, with_api: bool, with_proxy: bool) -> bool:
+async def _serve(
+    settings: Settings, config: Path, listener: socket.socket | None, *, with_proxy: bool
+) -> bool:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -89,8 +99,8 @@ async def _serve(settings: Settings, config: Path, *, with_api: bool, with_proxy
             if with_proxy
             else None
         )
-        if with_api:
-            async with _listening(broker, settings):
+        if listener is not None:
+            async with _listening(broker, listener):
                 await stop.wait()
         else:
             await stop.wait()
@@ -100,14 +110,22 @@ async def _serve(settings: Settings, config: Path, *, with_api: bool, with_proxy
     return usable
 
 
+def _listen(settings: Settings, config: Path) -> socket.socket:
+    try:
+        host, port = split_listen(settings.api.listen)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise unusable_listen("api.listen", settings.api.listen, error, config) from None
+
+
 @asynccontextmanager
-async def _listening(broker: Broker, settings: Settings) -> AsyncIterator[None]:
-    host, _, port = settings.api.listen.rpartition(":")
+async def _listening(broker: Broker, listener: socket.socket) -> AsyncIterator[None]:
     runner = web.AppRunner(make_app(broker), access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
-        _log.info("the API listens on %s", settings.api.listen)
+        await web.SockSite(runner, listener).start()
+        _log.info("the API listens on %s", listener.getsockname()[:2])
         yield
     finally:
         await runner.cleanup()

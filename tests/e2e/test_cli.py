@@ -220,6 +220,17 @@ async def test_tokens_are_made_listed_and_revoked(service: Service) -> None:
             "32 bytes in hexadecimal; for example: openssl rand -hex 32",
         ),
         ({"policies.file": "nowhere.yaml"}, "nowhere.yaml", "No such file"),
+        (
+            {"ledger.tls.root_certificate": "nowhere.pem"},
+            "ledger.tls.root_certificate",
+            "nowhere.pem cannot be used (No such file or directory)",
+        ),
+        (
+            {"ledger.tls.root_certificate": "policies.yaml"},
+            "ledger.tls.root_certificate",
+            "it holds no usable PEM",
+        ),
+        ({"api.listen": "192.0.2.1:1"}, "api.listen", "cannot listen on 192.0.2.1:1"),
     ],
 )
 async def test_wrong_settings_end_the_start_with_path_reason_and_example(

@@ -1,5 +1,6 @@
 """Settings → addresses, logins and keys, with no secret opened that nobody asked for."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from broker.endpoints import (
 from broker.ledger.connection import LedgerLogin
 from broker.settings import Settings, load_settings
 from broker.settings_faults import SettingsError
+from proxy.tls import CertificateFiles, ensure_certificate
 from tests.support.settings_files import write_settings
 
 HEX_KEY = "00" * 31 + "ff"
@@ -108,12 +110,16 @@ def test_a_proxy_key_of_another_form_is_refused_and_not_repeated(
 
 
 def test_a_servers_own_root_certificate_is_found_beside_the_settings(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "ca.pem"
+    for root in (tmp_path / "certificates" / "ledger-ca.pem", elsewhere):
+        files = CertificateFiles(root.parent / "leaf", root.parent / "key", root)
+        ensure_certificate(files, ["localhost"], datetime(2030, 1, 1, tzinfo=UTC))
     settings, config = load(
         tmp_path,
         {
             "ledger.tls.root_certificate": "certificates/ledger-ca.pem",
             "targets.orders.port": 6432,
-            "targets.orders.tls": {"mode": "require", "root_certificate": "/etc/ca.pem"},
+            "targets.orders.tls": {"mode": "require", "root_certificate": str(elsewhere)},
         },
     )
     assert ledger_address(settings, config) == ServerAddress(
@@ -124,8 +130,23 @@ def test_a_servers_own_root_certificate_is_found_beside_the_settings(tmp_path: P
         f"{tmp_path}/certificates/ledger-ca.pem",
     )
     assert target_address(settings, config, "orders") == ServerAddress(
-        "orders-db.internal", 6432, "orders", TlsMode.REQUIRE, "/etc/ca.pem"
+        "orders-db.internal", 6432, "orders", TlsMode.REQUIRE, str(elsewhere)
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file or directory"), ("nonsense", "no usable PEM")]
+)
+def test_a_root_certificate_that_cannot_be_used_is_named(
+    tmp_path: Path, content: str | None, why: str
+) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    settings, config = load(tmp_path, {"targets.orders.tls.root_certificate": "ca.pem"})
+    with pytest.raises(SettingsError) as error:
+        target_address(settings, config, "orders")
+    assert "targets.orders.tls.root_certificate: file" in str(error.value)
+    assert why in str(error.value)
 
 
 def test_without_a_root_certificate_the_systems_trust_decides(tmp_path: Path) -> None:
