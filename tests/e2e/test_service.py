@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import socket
+import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,8 @@ from proxy.tls import CertificateFiles, ensure_certificate
 from tests.support.cable import lay_cable
 from tests.support.service import (
     children,
+    clean_environment,
+    free_port,
     run_service,
     wait_for,
 )
@@ -179,6 +183,23 @@ async def test_stopping_drains_and_tells_who_is_left(stage: Stage) -> None:
         assert service.process.wait(20) == 0
         reason = await service.stage.query_ledger("SELECT end_reason FROM curfew.sessions")
         assert reason == "shutdown"
+
+
+async def test_a_taken_port_ends_the_start_with_the_reason(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        stage.write_settings(
+            proxy={"listen": f"127.0.0.1:{port}"}, api={"listen": f"127.0.0.1:{free_port()}"}
+        )
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "api", "serve"),
+            env={**clean_environment(), "PGCURFEW_CONFIG": str(stage.config)},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await asyncio.wait_for(process.communicate(), 40)
+    assert process.returncode == 1
+    assert f"proxy.listen: cannot listen on 127.0.0.1:{port}" in said.decode()
+    assert "Traceback" not in said.decode()
 
 
 async def test_a_proxy_may_do_in_the_ledger_only_what_it_must(stage: Stage) -> None:
