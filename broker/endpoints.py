@@ -100,9 +100,9 @@ def _address(
     key, config = where
     root = beside(config, tls.root_certificate) if tls.root_certificate else None
     address = ServerAddress(host, port, database, TlsMode(tls.mode), str(root) if root else None)
-    try:
-        tls_context(address)
-    except OSError as error:
-        assert root is not None
-        raise unusable_file(key, root, error, config) from None
+    if root is not None:
+        try:
+            tls_context(address)
+        except OSError as error:
+            raise unusable_file(key, root, error, config) from None
     return address

@@ -1,7 +1,6 @@
 """`pgcurfew demo`: a first look without any set-up."""
 
 import asyncio
-import os
 import signal
 import sys
 import threading
@@ -24,9 +23,6 @@ def demo(
     ] = False,
 ) -> None:
     """Try everything on this machine: an embedded PostgreSQL, broker, API and proxy."""
-    # The person's own settings must not reach into the demo, nor into what it starts.
-    for name in [each for each in os.environ if each.startswith("PGCURFEW_")]:
-        del os.environ[name]
     try:
         # These need the extra `embedded`, which no other command does.
         from api.demo.first_access import get_first_access  # noqa: PLC0415
