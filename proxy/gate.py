@@ -119,6 +119,9 @@ class Gate:
                 await self._listen_once(cancel)
             except (LedgerUnavailable, OSError, TimeoutError) as error:
                 _log.warning("the ledger is out of reach: %s", error.__cause__ or error)
+            except Exception:
+                # Whatever it is, it must not end the sessions of this worker.
+                _log.exception("listening to the ledger failed; trying again")
             await asyncio.sleep(_RETRY_S)
 
     async def _listen_once(self, cancel: Callable[[str], None]) -> None:
@@ -177,6 +180,9 @@ async def _until_ledger_answers(step: Callable[[], Awaitable[None]]) -> None:
         try:
             await step()
         except LedgerUnavailable:
+            await asyncio.sleep(_RETRY_S)
+        except Exception:
+            _log.exception("writing to the ledger failed; trying again")
             await asyncio.sleep(_RETRY_S)
         else:
             return

@@ -79,5 +79,9 @@ class Server:
     async def _one(self, sock: socket.socket, address: Address) -> None:
         try:
             await self._serve(sock, address)
+        except Exception:
+            # One client must never take the others with it, however early it fails.
+            _log.exception("serving a client failed")
+            sock.close()
         finally:
             self._room.release()
