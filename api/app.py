@@ -2,19 +2,62 @@
 
 from aiohttp import web
 
+from api.access import authorization
 from api.auth import authentication
-from api.keys import BROKER
+from api.door import Door
+from api.keys import BROKER, DOOR
 from api.problems import problems
-from api.routes import grants, health, requests, sessions, targets
+from api.routes import (
+    alarms,
+    allowances,
+    audit,
+    bans,
+    credentials,
+    grants,
+    health,
+    me,
+    policies,
+    requests,
+    sessions,
+    sign_in,
+    targets,
+    tokens,
+)
+from api.web import ask, signing
+from api.web import me as my_page
+from api.web import request as request_page
+from api.web.problem_page import page_problems
 from broker.service.broker import Broker
 
 _MAX_BODY = 65_536  # bytes; the longest text we take is a reason
 
 
-def make_app(broker: Broker) -> web.Application:
-    app = web.Application(middlewares=[problems, authentication], client_max_size=_MAX_BODY)
+_PROGRAMS = (
+    requests,
+    credentials,
+    grants,
+    allowances,
+    sessions,
+    targets,
+    policies,
+    alarms,
+    bans,
+    audit,
+    me,
+    tokens,
+    sign_in,
+    health,
+)
+_PEOPLE = (ask, my_page, request_page, signing)
+
+
+def make_app(broker: Broker, door: Door | None = None) -> web.Application:
+    """Return the application. Without a door, browsers forget who they are when it ends."""
+    middlewares = [problems, page_problems, authentication, authorization]
+    app = web.Application(middlewares=middlewares, client_max_size=_MAX_BODY)
     app[BROKER] = broker
-    for table in (requests, grants, sessions, targets, health):
+    app[DOOR] = door or Door()
+    for table in (*_PROGRAMS, *_PEOPLE):
         app.add_routes(table.routes)
     app.on_response_prepare.append(_secure_headers)
     return app

@@ -1,39 +1,60 @@
 """A typed client of the HTTP API. The command line is one of its users."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 from pydantic import BaseModel
 
+from api.failures import ApiError as ApiError  # noqa: PLC0414  (whoever has the client has it)
+from api.failures import ApiUnreachable as ApiUnreachable  # noqa: PLC0414
+from api.operating_schemas import AuditEventView, CheckupView
+from api.policy_schemas import (
+    REPLAY_LINE,
+    AccessView,
+    AnswerView,
+    EndLine,
+    ErrorLine,
+    PolicyQuestion,
+    ProgressLine,
+    ShiftLine,
+    TextView,
+    VersionDetailsView,
+    VersionList,
+)
 from api.schemas import (
+    AlarmView,
+    AllowanceView,
+    ApprovalView,
+    BanView,
     CredentialView,
+    FindingView,
     GrantView,
+    MeView,
+    ObtainedView,
     Page,
+    ReceiptView,
     RequestView,
+    ReviewView,
     SessionView,
+    SignedInView,
+    SignInWays,
     TargetView,
+    TokenView,
 )
 from broker.domain.duration import iso_duration
+from broker.domain.grant import GrantKind
+from broker.domain.network import Network
 
-_TIMEOUT_S = 30.0
+_TIMEOUT = aiohttp.ClientTimeout(total=30.0)
+# There may be 100,000 requests to replay, and a sign of life after every few hundred.
+_TIMEOUT_OF_STREAM = aiohttp.ClientTimeout(total=None, sock_read=60.0)
+_LONGEST_LINE = 1_000_000  # bytes, of a stream
 
 ViewType = TypeVar("ViewType", bound=BaseModel)
-
-
-class ApiError(Exception):
-    """The API answered with a problem (RFC 9457): `code` is stable, `detail` is for people."""
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-
-
-class ApiUnreachable(Exception):
-    """Nobody answered at the URL."""
 
 
 class Client:
@@ -46,23 +67,57 @@ class Client:
         self._session = session
         self._url = url.rstrip("/")
 
-    async def request(
+    async def request(  # noqa: PLR0913  (all that one may ask for)
         self,
         target: str,
         role: str,
         *,
-        duration: timedelta,
+        duration: timedelta | None = None,
         reason: str = "",
         database: str | None = None,
+        kind: GrantKind = GrantKind.LOGIN,
+        networks: Sequence[Network] = (),
+        pin_address: bool = False,
+        person: str | None = None,
     ) -> RequestView:
+        """Ask for a role, for oneself or for another person. What nobody has to agree to is given
+        at once: then the request is approved, and has a grant."""
+        body = {
+            "kind": kind,
+            "target": target,
+            "role": role,
+            "duration": iso_duration(duration) if duration is not None else None,
+            "reason": reason,
+            "database": database,
+            "networks": [str(each) for each in networks],
+            "pin_address": pin_address,
+            "person": person,
+        }
+        return await self._post(RequestView, "/v1/requests", body)
+
+    async def obtain(
+        self,
+        target: str,
+        role: str,
+        *,
+        duration: timedelta | None = None,
+        reason: str = "",
+        database: str | None = None,
+        networks: Sequence[Network] = (),
+        pin_address: bool = False,
+    ) -> ObtainedView:
+        """Ask for what nobody has to agree to, and get its secret with it. ApiError
+        `approval-needed` if somebody has to agree; nothing is asked for then."""
         body = {
             "target": target,
             "role": role,
-            "duration": iso_duration(duration),
+            "duration": iso_duration(duration) if duration is not None else None,
             "reason": reason,
             "database": database,
+            "networks": [str(each) for each in networks],
+            "pin_address": pin_address,
         }
-        return await self._post(RequestView, "/v1/requests", body)
+        return await self._post(ObtainedView, "/v1/credentials", body)
 
     async def get_request(self, request_id: str) -> RequestView:
         return await self._get(RequestView, f"/v1/requests/{request_id}")
@@ -74,10 +129,25 @@ class Client:
         return await self._get(Page[RequestView], "/v1/requests", query)
 
     async def approve(
-        self, request_id: str, *, duration: timedelta | None = None, comment: str = ""
-    ) -> GrantView:
-        body = {"duration": iso_duration(duration) if duration else None, "comment": comment}
-        return await self._post(GrantView, f"/v1/requests/{request_id}/approval", body)
+        self,
+        request_id: str,
+        *,
+        duration: timedelta | None = None,
+        comment: str = "",
+        networks: Sequence[Network] | None = None,
+        pin_address: bool = False,
+        break_glass: bool = False,
+    ) -> ApprovalView:
+        """Consent to a request; networks, if given, take the place of those that it asks for. There
+        is a grant once enough approvers have consented, or one with `break_glass`."""
+        body = {
+            "duration": iso_duration(duration) if duration else None,
+            "comment": comment,
+            "networks": None if networks is None else [str(each) for each in networks],
+            "pin_address": pin_address,
+            "break_glass": break_glass,
+        }
+        return await self._post(ApprovalView, f"/v1/requests/{request_id}/approval", body)
 
     async def deny(self, request_id: str, *, reason: str = "") -> RequestView:
         return await self._post(
@@ -86,6 +156,13 @@ class Client:
 
     async def cancel(self, request_id: str) -> RequestView:
         return await self._post(RequestView, f"/v1/requests/{request_id}/cancellation", {})
+
+    async def comment(self, request_id: str, text: str) -> RequestView:
+        return await self._post(RequestView, f"/v1/requests/{request_id}/comments", {"text": text})
+
+    async def escalate(self, request_id: str) -> RequestView:
+        """Let the people on call approve it, too, and have them paged."""
+        return await self._post(RequestView, f"/v1/requests/{request_id}/escalation", {})
 
     async def get_grant(self, grant_id: str) -> GrantView:
         return await self._get(GrantView, f"/v1/grants/{grant_id}")
@@ -106,9 +183,66 @@ class Client:
     async def revoke(self, grant_id: str, *, reason: str = "") -> GrantView:
         return await self._post(GrantView, f"/v1/grants/{grant_id}/revocation", {"reason": reason})
 
-    async def get_receipt(self, grant_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = await self._call("GET", f"/v1/grants/{grant_id}/receipt")
-        return found
+    async def extend(self, grant_id: str, *, duration: timedelta, reason: str = "") -> ApprovalView:
+        """Ask for a later end. While its request is pending, the grant ends as before."""
+        body = {"duration": iso_duration(duration), "reason": reason}
+        return await self._post(ApprovalView, f"/v1/grants/{grant_id}/extension", body)
+
+    async def get_review(self, grant_id: str) -> ReviewView:
+        return await self._get(ReviewView, f"/v1/grants/{grant_id}/review")
+
+    async def review(self, grant_id: str, text: str) -> ReviewView:
+        """Write the review of a break-glass grant, once and for all."""
+        return await self._post(ReviewView, f"/v1/grants/{grant_id}/review", {"text": text})
+
+    async def allow(  # noqa: PLR0913  (all that one may say)
+        self,
+        person: str,
+        target: str,
+        role: str,
+        *,
+        duration: timedelta,
+        ends_at: datetime,
+        starts_at: datetime | None = None,
+        database: str | None = None,
+        reason: str = "",
+    ) -> AllowanceView:
+        """Consent beforehand to what the person asks for until `ends_at`."""
+        body = {
+            "person": person,
+            "target": target,
+            "role": role,
+            "database": database,
+            "duration": iso_duration(duration),
+            "starts_at": starts_at.isoformat() if starts_at is not None else None,
+            "ends_at": ends_at.isoformat(),
+            "reason": reason,
+        }
+        return await self._post(AllowanceView, "/v1/allowances", body)
+
+    async def list_allowances(
+        self, *, status: str = "living", limit: int = 50
+    ) -> Page[AllowanceView]:
+        query = _query(status=status, limit=limit)
+        return await self._get(Page[AllowanceView], "/v1/allowances", query)
+
+    async def revoke_allowance(self, allowance_id: str) -> AllowanceView:
+        return await self._post(AllowanceView, f"/v1/allowances/{allowance_id}/revocation", {})
+
+    async def get_receipt(self, grant_id: str) -> ReceiptView:
+        return await self._get(ReceiptView, f"/v1/grants/{grant_id}/receipt")
+
+    async def list_findings(self, grant_id: str) -> Page[FindingView]:
+        """Return what the grant's life changed on its target."""
+        return await self._get(Page[FindingView], f"/v1/grants/{grant_id}/findings")
+
+    async def list_alarms(self, *, status: str = "open", limit: int = 50) -> Page[AlarmView]:
+        query = _query(status=status, limit=limit)
+        return await self._get(Page[AlarmView], "/v1/alarms", query)
+
+    async def acknowledge(self, alarm_id: str) -> AlarmView:
+        """Close an alarm; if the trouble lasts, it is raised anew."""
+        return await self._post(AlarmView, f"/v1/alarms/{alarm_id}/acknowledgement", {})
 
     async def list_sessions(
         self, *, grant_id: str | None = None, status: str | None = None, limit: int = 50
@@ -116,8 +250,139 @@ class Client:
         query = _query(grant=grant_id, status=status, limit=limit)
         return await self._get(Page[SessionView], "/v1/sessions", query)
 
+    async def get_session(self, session_id: str) -> SessionView:
+        return await self._get(SessionView, f"/v1/sessions/{session_id}")
+
+    async def kill_session(self, session_id: str) -> SessionView:
+        """End a session. Without `ended_at` its proxy is still at it."""
+        return await self._delete(SessionView, f"/v1/sessions/{session_id}")
+
+    async def kill_sessions(self, grant_id: str) -> Page[SessionView]:
+        """End the open sessions of a grant, and return them."""
+        return await self._delete(Page[SessionView], f"/v1/grants/{grant_id}/sessions")
+
+    async def get_me(self) -> MeView:
+        """Return who we are to the server."""
+        return await self._get(MeView, "/v1/me")
+
+    async def list_tokens(self, *, limit: int = 50) -> Page[TokenView]:
+        return await self._get(Page[TokenView], "/v1/tokens", _query(limit=limit))
+
+    async def create_token(
+        self,
+        *,
+        label: str = "",
+        duration: timedelta | None = None,
+        scopes: Sequence[str] | None = None,
+        holder: str | None = None,
+    ) -> TokenView:
+        """Make a token of one's own or, as an operator, of the machine that is the holder.
+
+        Without scopes it is good for as much as this client's.
+        """
+        body = {
+            "label": label,
+            "duration": iso_duration(duration) if duration else None,
+            "scopes": None if scopes is None else list(scopes),
+            "holder": holder,
+        }
+        return await self._post(TokenView, "/v1/tokens", body)
+
+    async def revoke_token(self, token_id: str) -> TokenView:
+        return await self._delete(TokenView, f"/v1/tokens/{token_id}")
+
+    async def ways_to_sign_in(self) -> SignInWays:
+        """Return the providers with which people sign in from a command line. Needs no token."""
+        return await self._get(SignInWays, "/v1/sign-in")
+
+    async def sign_in(
+        self, provider: str, id_token: str, access_token: str | None = None
+    ) -> SignedInView:
+        """Exchange an ID token, made for this very purpose, for a token of ours."""
+        body = {"provider": provider, "id_token": id_token, "access_token": access_token}
+        return await self._post(SignedInView, "/v1/sign-in", body)
+
+    async def sign_out(self) -> None:
+        """Make the token of a sign-in useless, which this client then no longer has."""
+        await self._call("DELETE", "/v1/sign-in")
+
     async def list_targets(self) -> Page[TargetView]:
         return await self._get(Page[TargetView], "/v1/targets")
+
+    async def get_checkup(self, target: str) -> CheckupView:
+        """Have a target looked over, now."""
+        return await self._get(CheckupView, f"/v1/targets/{_quoted(target)}/findings")
+
+    async def list_bans(self) -> Page[BanView]:
+        return await self._get(Page[BanView], "/v1/bans")
+
+    async def lift_ban(self, key: str) -> None:
+        await self._call("DELETE", f"/v1/bans/{_quoted(key)}")
+
+    async def list_audit(
+        self,
+        *,
+        grant_id: str | None = None,
+        request_id: str | None = None,
+        person: str | None = None,
+        kind: str | None = None,
+        since: datetime | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[AuditEventView]:
+        """Return events of the audit trail, the newest first."""
+        query = _query(
+            grant=grant_id,
+            request=request_id,
+            person=person,
+            kind=kind,
+            since=since.isoformat() if since else None,
+            after=after,
+            limit=limit,
+        )
+        return await self._get(Page[AuditEventView], "/v1/audit", query)
+
+    async def policies(self) -> TextView:
+        """Return the policies in force."""
+        return await self._get(TextView, "/v1/policies")
+
+    async def list_versions(
+        self, *, kind: str | None = None, after: int | None = None, limit: int = 50
+    ) -> VersionList:
+        """Return what was in force, newest first."""
+        query = _query(kind=kind, after=after, limit=limit)
+        return await self._get(VersionList, "/v1/policies/versions", query)
+
+    async def get_version(self, number: int) -> VersionDetailsView:
+        return await self._get(VersionDetailsView, f"/v1/policies/versions/{number}")
+
+    async def test_policies(self, question: PolicyQuestion) -> AnswerView:
+        """Return what would be decided, and why."""
+        body = question.model_dump(mode="json")
+        return await self._post(AnswerView, "/v1/policies/test", body)
+
+    async def show_access(self, email: str | None = None) -> Page[AccessView]:
+        """Return all that a person may ask for; without an address, oneself."""
+        path = f"/v1/people/{quote(email or 'me', safe='')}/access"
+        return await self._get(Page[AccessView], path)
+
+    async def replay_policies(
+        self, text: str, since: datetime
+    ) -> AsyncIterator[ShiftLine | ProgressLine | EndLine]:
+        """Yield past requests that the policy file `text` would have answered otherwise, with how
+        far it has come, and at last the end."""
+        body = {"policies": text, "since": since.isoformat()}
+        line = None
+        async with self._open(
+            "POST", "/v1/policies/replay", body=body, timeout=_TIMEOUT_OF_STREAM
+        ) as response:
+            async for each in response.content:
+                line = REPLAY_LINE.validate_json(each)
+                if isinstance(line, ErrorLine):
+                    raise ApiError(500, line.code, line.detail)
+                yield line
+        if not isinstance(line, EndLine):
+            raise ApiUnreachable("the answer broke off; nothing more is known, try again")
 
     async def _get(
         self, view: type[ViewType], path: str, query: dict[str, str] | None = None
@@ -127,6 +392,9 @@ class Client:
     async def _post(self, view: type[ViewType], path: str, body: dict[str, Any]) -> ViewType:
         return view.model_validate(await self._call("POST", path, body=body))
 
+    async def _delete(self, view: type[ViewType], path: str) -> ViewType:
+        return view.model_validate(await self._call("DELETE", path))
+
     async def _call(
         self,
         method: str,
@@ -135,29 +403,44 @@ class Client:
         query: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
     ) -> Any:
+        async with self._open(method, path, query=query, body=body) as response:
+            return await response.json(content_type=None)
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
+        timeout: aiohttp.ClientTimeout = _TIMEOUT,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
             async with self._session.request(
-                method, self._url + path, params=query, json=body
+                method, self._url + path, params=query, json=body, timeout=timeout
             ) as response:
-                content = await response.json(content_type=None)
                 if response.status >= 400:
-                    raise _error(response.status, content)
-                return content
+                    raise _error(response.status, await response.json(content_type=None))
+                yield response
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             why = str(error) or type(error).__name__
             raise ApiUnreachable(f"no pgcurfew answers at {self._url}: {why}") from error
 
 
 @asynccontextmanager
-async def open_client(url: str, token: str) -> AsyncIterator[Client]:
-    headers = {"Authorization": f"Bearer {token}"}
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+async def open_client(url: str, token: str | None = None) -> AsyncIterator[Client]:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(headers=headers, read_bufsize=_LONGEST_LINE) as session:
         yield Client(session, url)
 
 
 def _query(**values: str | int | None) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
 
 
 def _error(status: int, content: Any) -> ApiError:

@@ -70,7 +70,7 @@ async def problems(
     try:
         return await handler(request)
     except BrokerError as error:
-        return problem(_status_of(error), error.code, str(error))
+        return problem(status_of(error), error.code, str(error))
     except ValidationError as error:
         return problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -88,6 +88,8 @@ async def problems(
         status = HTTPStatus(error.status)
         code = _HTTP_CODES.get(error.status, f"http-{error.status}")
         return problem(status, code, error.text or status.phrase)
+    except web.RequestPayloadError:
+        return problem(HTTPStatus.BAD_REQUEST, "bad-request", "the body cannot be read")
     except Exception:
         _log.exception("%s %s failed", request.method, request.path)
         return problem(
@@ -95,7 +97,7 @@ async def problems(
         )
 
 
-def _status_of(error: BrokerError) -> HTTPStatus:
+def status_of(error: BrokerError) -> HTTPStatus:
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return status

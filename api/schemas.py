@@ -1,21 +1,49 @@
 """Bodies in and views out, as pydantic knows them. Domain objects never serialise themselves."""
 
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Generic, TypeVar
+from collections.abc import Iterable
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+)
 
+from broker.config.values import Email
+from broker.domain.allowance import Allowance
+from broker.domain.authorization import Action, Standing
 from broker.domain.duration import iso_duration, parse_duration
-from broker.domain.errors import InvalidDuration
-from broker.domain.grant import GrantState
-from broker.domain.request import AccessRequest, Decision, RequestState
-from broker.ledger.people import Token
-from broker.ledger.sessions import SessionRow
-from broker.service.grants import Credential, GrantDetails
-from broker.service.health import TargetHealth
-from broker.service.requests import RequestDetails
+from broker.domain.errors import InvalidDuration, InvalidNetwork
+from broker.domain.grant import GrantKind, GrantState
+from broker.domain.network import Network, parse_network
+from broker.domain.person import PersonKind
+from broker.domain.request import AccessRequest, Comment, Decision, RequestState
+from broker.domain.token import Token, TokenKind
+
+if TYPE_CHECKING:  # clients, too, load this module, and need none of the broker
+    from broker.domain.identity.relying import Relying
+    from broker.domain.policy.quorum import Progress
+    from broker.ledger.alarms import Alarm
+    from broker.ledger.bans import Ban
+    from broker.ledger.findings import StoredFinding
+    from broker.ledger.reviews import Review
+    from broker.ledger.sessions import SessionRow
+    from broker.ledger.tickets import SealedTicket
+    from broker.service.broker import Approved, Obtained
+    from broker.service.grants import Credential, GrantDetails
+    from broker.service.health import TargetHealth
+    from broker.service.requests import RequestDetails
+    from broker.service.tokens import Authenticated, NewToken
 
 _QUOTE = "'"
+_MOST_NETWORKS = 100
+_LONGEST_JWT = 20_000
 
 Item = TypeVar("Item", bound=BaseModel)
 
@@ -29,10 +57,29 @@ def _duration(value: Any) -> Any:
         raise ValueError(str(fault)) from None
 
 
+def _network(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("a network is text, for example 10.0.0.0/8")  # noqa: TRY004
+    try:
+        return parse_network(value)
+    except InvalidNetwork as fault:
+        raise ValueError(str(fault)) from None
+
+
+def _each_once(networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    return tuple(dict.fromkeys(networks))
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(iso_duration, return_type=str),
+]
+# Written like "10.0.0.0/8" both ways.
+Networks = Annotated[
+    tuple[Annotated[Network, BeforeValidator(_network)], ...],
+    Field(max_length=_MOST_NETWORKS),
+    AfterValidator(_each_once),
 ]
 # Others read these at their terminals, so no control characters but line ends and tabs.
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
@@ -40,24 +87,54 @@ Identifier = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00
 
 
 class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class View(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class NewRequest(Body):
     target: Identifier
     role: Identifier
-    duration: Duration
+    kind: GrantKind = GrantKind.LOGIN
+    duration: Duration | None = None
     database: Identifier | None = None
     reason: Text = ""
+    networks: Networks = ()
+    pin_address: bool = False
+    person: Email | None = None
 
 
 class Approval(Body):
+    """Without `networks` the request's stay; an empty list means anywhere."""
+
     duration: Duration | None = None
     comment: Text = ""
+    networks: Networks | None = None
+    pin_address: bool = False
+    break_glass: bool = False
+
+
+class NewComment(Body):
+    text: Annotated[Text, Field(min_length=1)]
+
+
+class NewReview(Body):
+    text: Annotated[Text, Field(min_length=1)]
+
+
+class NewAllowance(Body):
+    """From `starts_at` (now) to `ends_at` each request that fits has its maker's consent."""
+
+    person: Email
+    target: Identifier
+    role: Identifier
+    database: Identifier | None = None
+    duration: Duration
+    starts_at: AwareDatetime | None = None
+    ends_at: AwareDatetime
+    reason: Text = ""
 
 
 class Denial(Body):
@@ -68,12 +145,31 @@ class Revocation(Body):
     reason: Text = ""
 
 
+class Extension(Body):
+    duration: Duration
+    reason: Text = ""
+
+
+class NewTokenBody(Body):
+    """Without a duration the token lives as long as usual, without scopes it is good for as much as
+    what it is made with. The holder is a machine, for operators; otherwise it is oneself."""
+
+    label: Annotated[Text, Field(max_length=200)] = ""
+    duration: Duration | None = None
+    scopes: Annotated[frozenset[Action], Field(min_length=1)] | None = None
+    holder: Annotated[Text, Field(max_length=320)] | None = None
+
+
 class DecisionView(View):
     by: str
     verdict: str
     duration: Duration | None
     comment: str
     at: AwareDatetime
+    networks: Networks | None
+    pin_address: bool
+    break_glass: bool
+    allowance_id: str | None
 
     @classmethod
     def of(cls, decision: Decision) -> "DecisionView":
@@ -83,99 +179,234 @@ class DecisionView(View):
             duration=decision.duration,
             comment=decision.comment,
             at=decision.decided_at,
+            networks=decision.networks,
+            pin_address=decision.pin_address,
+            break_glass=decision.break_glass,
+            allowance_id=decision.allowance_id,
         )
 
 
+class CommentView(View):
+    by: str
+    text: str
+    at: AwareDatetime
+
+    @classmethod
+    def of(cls, comment: Comment) -> "CommentView":
+        return cls.model_construct(by=comment.author.email, text=comment.text, at=comment.made_at)
+
+
+class ProgressView(View):
+    """One of those that must each agree: how many have, of how many that are needed."""
+
+    label: str
+    have: int
+    need: int
+
+    @classmethod
+    def of(cls, progress: "Progress") -> "ProgressView":
+        return cls.model_construct(label=progress.label, have=progress.have, need=progress.need)
+
+
 class RequestView(View):
-    """A request. `approvers` and `decisions` come with a single one, not in lists."""
+    """A request by `requester`, that `person` get something; `why` are the policy's reasons.
+
+    One that `extends` a grant wants it to end that much later. `approvers`, `progress`, `decisions`
+    and `comments` come with a single request, not in lists.
+    """
 
     id: str
     state: RequestState
+    person: str
     requester: str
+    kind: GrantKind
     target: str
     database: str
     role: str
     duration: Duration
     reason: str
     source: str | None
+    networks: Networks
+    pin_address: bool
     policy: str
+    why: tuple[str, ...]
     created_at: AwareDatetime
     lapses_at: AwareDatetime
+    escalated_at: AwareDatetime | None
     closed_at: AwareDatetime | None
+    extends: str | None
     grant_id: str | None
     approvers: tuple[str, ...] | None = None
+    progress: tuple[ProgressView, ...] | None = None
     decisions: tuple[DecisionView, ...] | None = None
+    comments: tuple[CommentView, ...] | None = None
 
     @classmethod
     def of(cls, request: AccessRequest) -> "RequestView":
         return cls.model_construct(
             id=request.id,
             state=request.state,
+            person=request.person.email,
             requester=request.requester.email,
+            kind=request.kind,
             target=request.target,
             database=request.database,
             role=request.role,
             duration=request.duration,
             reason=request.reason,
             source=request.source,
+            networks=request.networks,
+            pin_address=request.pin_address,
             policy=request.policy,
+            why=request.why,
             created_at=request.created_at,
             lapses_at=request.lapses_at,
+            escalated_at=request.escalated_at,
             closed_at=request.closed_at,
+            extends=request.extends,
             grant_id=request.grant_id,
         )
 
     @classmethod
-    def with_details(cls, details: RequestDetails) -> "RequestView":
+    def with_details(cls, details: "RequestDetails") -> "RequestView":
         return cls.of(details.request).model_copy(
             update={
                 "approvers": details.approvers,
+                "progress": tuple(ProgressView.of(each) for each in details.progress),
                 "decisions": tuple(DecisionView.of(each) for each in details.decisions),
+                "comments": tuple(CommentView.of(each) for each in details.comments),
             }
         )
 
 
 class GrantView(View):
+    """A grant. `login` is the ephemeral role of a login grant, `member` the person's own role of a
+    membership grant. Sessions come from `networks`, or from anywhere if there are none; with
+    `pin_address` all from the address of the first, which is then `pinned_to`. A waiting one starts
+    when its secret is first taken, which has to be before `expires_at`, and then lasts `duration`.
+    A `sealed` one is used with its break-glass ticket only.
+    """
+
     id: str
     state: GrantState
+    kind: GrantKind
     request_id: str
     person: str
     target: str
     database: str
     role: str
-    login: str
+    login: str | None
+    member: str | None
+    networks: Networks
+    pin_address: bool
+    pinned_to: IPv4Address | IPv6Address | None
     granted_at: AwareDatetime
     expires_at: AwareDatetime
+    duration: Duration
+    break_glass: bool
     end_reason: str | None
     ended_by: str | None
     end_comment: str | None
     ended_at: AwareDatetime | None
     last_error: str | None
+    sealed: bool
 
     @classmethod
-    def of(cls, details: GrantDetails) -> "GrantView":
+    def of(cls, details: "GrantDetails") -> "GrantView":
         grant = details.grant
         return cls.model_construct(
             id=grant.id,
             state=grant.state,
+            kind=grant.kind,
             request_id=grant.request_id,
             person=grant.person.email,
             target=grant.target,
             database=grant.database,
             role=grant.role,
             login=details.login,
+            member=grant.member,
+            networks=grant.networks,
+            pin_address=grant.pin_address,
+            pinned_to=grant.pinned_to,
             granted_at=grant.granted_at,
             expires_at=grant.expires_at,
+            duration=grant.duration,
+            break_glass=grant.break_glass,
             end_reason=grant.end_reason.value if grant.end_reason else None,
             ended_by=grant.ended_by,
             end_comment=grant.end_comment,
             ended_at=grant.ended_at,
             last_error=grant.last_error,
+            sealed=grant.sealed,
         )
 
 
+class ApprovalView(View):
+    """A request after a consent, and the grant that it gave; null while others have to agree."""
+
+    request: RequestView
+    grant: GrantView | None
+
+    @property
+    def given(self) -> GrantView:
+        """The grant. Raises LookupError while others have to agree."""
+        if self.grant is None:
+            raise LookupError(f"others still have to agree to request {self.request.id}")
+        return self.grant
+
+    @classmethod
+    def of(cls, approved: "Approved") -> "ApprovalView":
+        grant = GrantView.of(approved.grant) if approved.grant is not None else None
+        return cls.model_construct(request=RequestView.with_details(approved.request), grant=grant)
+
+
+class AllowanceView(View):
+    """Between `starts_at` and `ends_at` a request by `person` for this has `approver`'s consent."""
+
+    id: str
+    person: str
+    approver: str
+    target: str
+    database: str
+    role: str
+    policy: str
+    duration: Duration
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    reason: str
+    made_at: AwareDatetime
+    revoked_at: AwareDatetime | None
+    revoked_by: str | None
+
+    @classmethod
+    def of(cls, allowance: Allowance) -> "AllowanceView":
+        values = {name: getattr(allowance, name) for name in cls.model_fields}
+        return cls.model_construct(
+            **{
+                **values,
+                "person": allowance.person.email,
+                "approver": allowance.approver.email,
+            }
+        )
+
+
+class ReviewView(View):
+    """What was written after the glass was broken; until then only when it is due."""
+
+    grant_id: str
+    due_at: AwareDatetime
+    writer: str | None
+    text: str | None
+    written_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, review: "Review") -> "ReviewView":
+        return cls.model_construct(**{name: getattr(review, name) for name in cls.model_fields})
+
+
 class CredentialView(View):
-    """Shown once. `dsn` and `psql` are ready to paste.
+    """Shown once. `dsn` and `psql` are ready to paste. `stable_user` has the same password, and in
+    the person's next grant of the same role the next one: for saved connections.
 
     `root_certificate` is the PEM text that vouches for the proxy, "system" for the client's own
     trust store, or empty: then the client finds its own.
@@ -184,6 +415,7 @@ class CredentialView(View):
     host: str
     port: int
     user: str
+    stable_user: str
     password: str
     dbname: str
     sslmode: str
@@ -193,7 +425,7 @@ class CredentialView(View):
     psql: str
 
     @classmethod
-    def of(cls, credential: Credential) -> "CredentialView":
+    def of(cls, credential: "Credential") -> "CredentialView":
         entrance = credential.entrance
         root = entrance.read_root_certificate()
         options = f"sslmode={entrance.sslmode}"
@@ -206,6 +438,7 @@ class CredentialView(View):
             host=entrance.host,
             port=entrance.port,
             user=credential.user,
+            stable_user=credential.stable_user,
             password=credential.password,
             dbname=credential.database,
             sslmode=entrance.sslmode,
@@ -220,7 +453,101 @@ class CredentialView(View):
         return f"{self.psql.removesuffix(_QUOTE)}&sslrootcert={root}{_QUOTE}" if root else self.psql
 
 
+class ObtainedView(View):
+    """A grant with its secret. `token` gives it back, and does nothing else: a job's own token may
+    be over by then."""
+
+    grant: GrantView
+    credential: CredentialView
+    token: str
+
+    @classmethod
+    def of(cls, obtained: "Obtained") -> "ObtainedView":
+        return cls.model_construct(
+            grant=GrantView.of(obtained.grant),
+            credential=CredentialView.of(obtained.credential),
+            token=obtained.token,
+        )
+
+
+class LineView(View):
+    """One claim of a receipt. `count` is what the question found, null if it could not be asked."""
+
+    claim: str
+    proved: bool
+    count: int | None
+    question: str
+    read_at: AwareDatetime | None
+    note: str = ""
+
+
+class StepView(View):
+    at: AwareDatetime
+    database: str
+    statement: str
+
+
+class ReceiptFacts(View):
+    """What was read from the target after the end of a grant, and what was done to end it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    grant: str
+    target: str
+    ended_at: AwareDatetime
+    proved: bool
+    lines: tuple[LineView, ...]
+    steps: tuple[StepView, ...]
+    findings: tuple[str, ...]
+    unseen: tuple[str, ...]
+
+
+class ReceiptView(View):
+    """A receipt in its chain: `hash` is SHA-256 over `previous` (32 bytes), `number` (8 bytes, big
+    end first), and `receipt` as JSON with sorted keys and no spaces."""
+
+    number: int
+    previous: str
+    hash: str
+    receipt: ReceiptFacts
+
+
+class FindingView(View):
+    """One thing that changed on the target during a grant's life."""
+
+    kind: str
+    disposition: str
+    description: str
+    action: str
+    database: str | None
+    identity: str
+    owner: str | None
+    before: str | None
+    after: str | None
+    note: str
+
+    @classmethod
+    def of(cls, finding: "StoredFinding") -> "FindingView":
+        return cls.model_validate({**finding.data, "description": finding.description})
+
+
+class AlarmView(View):
+    id: str
+    target: str | None
+    grant_id: str | None
+    message: str
+    raised_at: AwareDatetime
+    cleared_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, alarm: "Alarm") -> "AlarmView":
+        return cls.model_construct(**{name: getattr(alarm, name) for name in cls.model_fields})
+
+
 class SessionView(View):
+    """A client connection. `client_certificate` is the subject of the one that the client showed;
+    `killed_by` is who wanted the session to end while its grant lived on."""
+
     id: str
     grant_id: str
     person: str
@@ -229,15 +556,54 @@ class SessionView(View):
     role: str
     client_address: str
     client_application: str
+    client_certificate: str | None
     started_at: AwareDatetime
     ended_at: AwareDatetime | None
     end_reason: str | None
+    killed_by: str | None
     bytes_from_client: int | None
     bytes_to_client: int | None
 
     @classmethod
-    def of(cls, row: SessionRow) -> "SessionView":
+    def of(cls, row: "SessionRow") -> "SessionView":
         return cls.model_construct(**{name: getattr(row, name) for name in cls.model_fields})
+
+
+class BanView(View):
+    """Nobody gets in by this key, an address or a user name, until then."""
+
+    key: str
+    failures: int
+    until: AwareDatetime
+
+    @classmethod
+    def of(cls, ban: "Ban") -> "BanView":
+        return cls.model_construct(key=ban.key, failures=ban.failures, until=ban.until)
+
+
+class TicketView(View):
+    """A sealed ticket, without its secret, which only the ticket has. `state` is its grant's;
+    `used_at`, `until` and `used_from` say when it was used, if a proxy has reported that."""
+
+    id: str
+    grant_id: str
+    person: str
+    target: str
+    database: str
+    role: str
+    state: GrantState
+    key_id: str
+    access: Duration
+    expires_at: AwareDatetime
+    sealed_at: AwareDatetime
+    sealed_by: str
+    used_at: AwareDatetime | None
+    until: AwareDatetime | None
+    used_from: str | None
+
+    @classmethod
+    def of(cls, ticket: "SealedTicket") -> "TicketView":
+        return cls.model_construct(**{name: getattr(ticket, name) for name in cls.model_fields})
 
 
 class TargetView(View):
@@ -250,7 +616,7 @@ class TargetView(View):
     server_version: str | None
 
     @classmethod
-    def of(cls, health: TargetHealth, roles: "tuple[RoleView, ...]") -> "TargetView":
+    def of(cls, health: "TargetHealth", roles: "tuple[RoleView, ...]") -> "TargetView":
         return cls.model_construct(
             name=health.target,
             roles=roles,
@@ -261,29 +627,119 @@ class TargetView(View):
 
 
 class RoleView(View):
+    """A role that may be asked for. `problem` says why it cannot be given at the moment."""
+
     name: str
     description: str
+    kinds: tuple[GrantKind, ...]
+    problem: str | None
 
 
 class TokenView(View):
+    """A token. `token` is its secret, which only whoever makes it ever sees. Without `scopes` it is
+    good for all that its holder may do."""
+
     id: str
     person: str
+    kind: TokenKind
     label: str
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
+    scopes: tuple[str, ...] | None
+    created_by: str
+    created_at: AwareDatetime
+    expires_at: AwareDatetime
+    revoked_at: AwareDatetime | None
+    last_used_at: AwareDatetime | None
     token: str | None = None
 
     @classmethod
-    def of(cls, token: Token, secret: str | None = None) -> "TokenView":
+    def of(cls, token: "Token", secret: str | None = None) -> "TokenView":
         return cls.model_construct(
             id=token.id,
             person=token.email,
+            kind=token.kind,
             label=token.label,
+            scopes=None if token.scopes is None else tuple(sorted(token.scopes)),
+            created_by=token.created_by,
             created_at=token.created_at,
             expires_at=token.expires_at,
             revoked_at=token.revoked_at,
+            last_used_at=token.last_used_at,
             token=secret,
+        )
+
+
+class SignIn(Body):
+    """`id_token` is one that the provider has just made for our command line. `access_token` lets
+    us ask the provider for what it keeps out of its ID tokens."""
+
+    provider: Identifier
+    id_token: Annotated[str, Field(min_length=1, max_length=_LONGEST_JWT)]
+    access_token: Annotated[str, Field(min_length=1, max_length=_LONGEST_JWT)] | None = None
+
+
+class ProviderView(View):
+    """What a command line needs to know of a provider to sign somebody in."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,63}$")]
+    issuer: Annotated[str, Field(pattern=r"^[!-~]{1,2000}$")]
+    client_id: str
+    scopes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, us: "Relying") -> "ProviderView":
+        return cls.model_construct(
+            name=us.provider, issuer=us.issuer, client_id=us.client_id, scopes=us.scopes
+        )
+
+
+class SignInWays(View):
+    providers: tuple[ProviderView, ...]
+
+
+class SignedInView(View):
+    """A token that lives as long as the sign-in. Shown once."""
+
+    person: str
+    token: str = Field(repr=False)
+    expires_at: AwareDatetime
+
+    @classmethod
+    def of(cls, made: "NewToken") -> "SignedInView":
+        return cls.model_construct(
+            person=made.token.email, token=made.secret, expires_at=made.token.expires_at
+        )
+
+
+class MeView(View):
+    """Who the caller is today, and what they came with: without `scopes` it is good for all that
+    they may do. They stand as a reviewer where a policy names them; being somebody's manager, or on
+    call, does not show here."""
+
+    id: str
+    email: str
+    name: str
+    kind: PersonKind
+    groups: tuple[str, ...]
+    manager: str | None
+    standings: tuple[Standing, ...]
+    scopes: tuple[str, ...] | None
+    token_id: str | None
+    expires_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, caller: "Authenticated", standings: Iterable[Standing]) -> "MeView":
+        person = caller.person
+        return cls.model_construct(
+            id=person.id,
+            email=person.email,
+            name=person.name,
+            kind=person.kind,
+            groups=tuple(sorted(person.groups)),
+            manager=person.manager,
+            standings=tuple(sorted(standings)),
+            scopes=None if caller.scopes is None else tuple(sorted(caller.scopes)),
+            token_id=caller.token_id,
+            expires_at=caller.expires_at,
         )
 
 

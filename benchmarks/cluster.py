@@ -9,12 +9,13 @@ import asyncpg
 from errors import CannotMeasure
 
 from api.demo.site import connect_superuser
-from broker.domain.login_plan import PER_MEMBERSHIP_OPTIONS
+from broker.domain.role_ddl import PER_MEMBERSHIP_OPTIONS
 from broker.domain.sqltext import literal
 from broker.embedded import EmbeddedServer
-from proxy.tls import CertificateFiles, ensure_certificate
+from proxy.own_certificate import CertificateFiles, ensure_certificate
 
 SCALE = 10  # pgbench's: a million rows
+DATABASE = "bench"
 PLAIN_USER = "bench_plain"
 _FILL_TIMEOUT_S = 300.0
 

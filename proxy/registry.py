@@ -1,16 +1,19 @@
-"""Live sessions of this worker: by grant, so that a curfew can end them, and by cancel key."""
+"""Live sessions of this worker: by grant, so that a curfew can end them; by id, so that one can be
+killed; and by cancel key."""
 
 import asyncio
 from hashlib import sha256
 from typing import Protocol
 
-from proxy.dial import Upstream
+from broker.domain.grant import Grant
 from proxy.relay import Goodbye
-from proxy.wire.messages import BackendKeyData
 
 
 class LiveSession(Protocol):
     """What the registry knows of a session."""
+
+    @property
+    def id(self) -> str: ...
 
     @property
     def grant_id(self) -> str: ...
@@ -18,44 +21,59 @@ class LiveSession(Protocol):
     def end(self, goodbye: Goodbye) -> None:
         """End the session, whatever it is doing. Safe to call again."""
 
+    def follow(self, grant: Grant) -> None:
+        """Live as the grant now says: until its curfew, or not at all."""
+
+    def killed(self, by: str) -> None:
+        """End the session, because somebody wants that."""
+
 
 class Cancellable(Protocol):
-    @property
-    def upstream(self) -> Upstream: ...
-
-    @property
-    def upstream_key(self) -> BackendKeyData: ...
+    async def cancel_query(self) -> None:
+        """Ask the target to cancel what the session is doing. Raises TargetDown, TimeoutError."""
 
 
 class Registry:
     def __init__(self) -> None:
-        self._by_grant: dict[str, set[LiveSession]] = {}
+        self._by_grant: dict[str, dict[str, LiveSession]] = {}
+        self._by_id: dict[str, LiveSession] = {}
         self._by_cancel_key: dict[str, Cancellable] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
     def add(self, session: LiveSession) -> None:
-        self._by_grant.setdefault(session.grant_id, set()).add(session)
+        self._by_grant.setdefault(session.grant_id, {})[session.id] = session
+        self._by_id[session.id] = session
         self._empty.clear()
 
     def remove(self, session: LiveSession) -> None:
-        sessions = self._by_grant.get(session.grant_id, set())
-        sessions.discard(session)
+        sessions = self._by_grant.get(session.grant_id, {})
+        sessions.pop(session.id, None)
         if not sessions:
             self._by_grant.pop(session.grant_id, None)
-        if not self._by_grant:
+        self._by_id.pop(session.id, None)
+        if not self._by_id:
             self._empty.set()
+
+    def ids(self) -> list[str]:
+        return list(self._by_id)
 
     def grant_ids(self) -> list[str]:
         return list(self._by_grant)
 
-    def end_grant(self, grant_id: str, goodbye: Goodbye) -> None:
-        for session in tuple(self._by_grant.get(grant_id, ())):
-            session.end(goodbye)
+    def follow(self, grant: Grant) -> None:
+        """Let the sessions of the grant know what it is now."""
+        for session in tuple(self._by_grant.get(grant.id, {}).values()):
+            session.follow(grant)
+
+    def kill(self, session_id: str, by: str) -> None:
+        session = self._by_id.get(session_id)
+        if session is not None:
+            session.killed(by)
 
     def end_all(self, goodbye: Goodbye) -> None:
-        for grant_id in self.grant_ids():
-            self.end_grant(grant_id, goodbye)
+        for session in tuple(self._by_id.values()):
+            session.end(goodbye)
 
     async def wait_until_empty(self) -> None:
         await self._empty.wait()

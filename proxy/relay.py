@@ -1,10 +1,11 @@
 """The hot path: two directions of one session, whole buffers as they come.
 
 Nothing is read from one side faster than the other takes it. What the server says is followed by
-message headers only, so that our own goodbye can be put between two of its messages.
+message headers only, so that our own words can be put between two of its messages.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,8 +17,12 @@ from proxy.wire.messages import TERMINATE, encode_error
 _HIGH_WATER = 262_144
 # A client that does not take its last message within this is cut off.
 _GOODBYE_TIMEOUT_S = 2.0
+_LINGER_S = 0.05  # between our last words and the end of the connection
 # How long what is left may take to flow out to one side once the other is gone.
 _FLUSH_TIMEOUT_S = 30.0
+# The types of what the server said last when it is ready: at the beginning it has said so before
+# the relay began.
+_READY = (0, ord("Z"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Relay:
 
     def __init__(self) -> None:
         self._client = _ClientSide(self)
-        self._upstream = _UpstreamSide(self)
+        self._upstream = _UpstreamSide(self, self._client)
         self._loop = asyncio.get_running_loop()
         self._finished = self._loop.create_future()
         self._deadline: asyncio.TimerHandle | None = None
@@ -52,10 +57,20 @@ class Relay:
     def bytes_to_client(self) -> int:
         return self._upstream.received
 
+    @property
+    def activity(self) -> int:
+        """A number that grows whenever bytes move."""
+        return self._client.received + self._upstream.received
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the server was ready for a query when it last spoke, and none has come since."""
+        return self._upstream.is_ready
+
     async def run(self, client: MessageStream, upstream: MessageStream) -> None:
         """Relay until both sides are gone. Either may be gone already."""
-        self._client.peer = upstream.transport
-        self._upstream.peer = client.transport
+        self._client.send_to(upstream.transport)
+        self._upstream.send_to(client.transport)
         for stream, side in ((client, self._client), (upstream, self._upstream)):
             if not stream.transport.is_closing():
                 stream.transport.set_write_buffer_limits(high=_HIGH_WATER)
@@ -68,6 +83,11 @@ class Relay:
             client.transport.abort()
             upstream.transport.abort()
 
+    def notify(self, message: bytes) -> None:
+        """Tell the client something, in a whole message, the next time that the server has nothing
+        more to say: at once, if the session is idle. Dropped if the session ends first."""
+        self._upstream.add_notice(message)
+
     def end(self, goodbye: Goodbye) -> None:
         """End the session with a last message, put after the server's current one."""
         if self._finished.done() or self._upstream.goodbye is not None:
@@ -76,21 +96,40 @@ class Relay:
             self.reason = goodbye.reason
         self._client.stop()
         self._upstream.say(goodbye)
-        self._abort_after(_GOODBYE_TIMEOUT_S)
+        self._abort_within(_GOODBYE_TIMEOUT_S)
 
-    @property
-    def client_said_goodbye(self) -> bool:
-        return self._client.said_goodbye
+    def client_ends(self) -> None:
+        """The client says nothing more; what it has asked for may still be answered for a while."""
+        self._abort_within(_FLUSH_TIMEOUT_S)
 
     def side_lost(self) -> None:
         if not (self._client.lost and self._upstream.lost):
-            self._abort_after(_FLUSH_TIMEOUT_S)
+            self._abort_within(_FLUSH_TIMEOUT_S)
         elif not self._finished.done():
             self._finished.set_result(None)
 
-    def _abort_after(self, seconds: float) -> None:
-        if self._deadline is None:
-            self._deadline = self._loop.call_later(seconds, self._abort)
+    def goodbye_said(self) -> None:
+        """Close without waiting for the client, once our last words are out.
+
+        Until then what it still sends is read and thrown away: closing a socket that has unread
+        bytes resets the connection, and some clients' systems then forget what we said.
+        """
+        self._loop.call_later(_LINGER_S, self._abort_when_flushed)
+
+    def _abort_when_flushed(self) -> None:
+        client = self._client.transport
+        if client is not None and client.get_write_buffer_size():
+            self._loop.call_later(_LINGER_S, self._abort_when_flushed)
+        else:
+            self._abort()
+
+    def _abort_within(self, seconds: float) -> None:
+        at = self._loop.time() + seconds
+        if self._deadline is not None:
+            if self._deadline.when() <= at:
+                return
+            self._deadline.cancel()
+        self._deadline = self._loop.call_at(at, self._abort)
 
     def _abort(self) -> None:
         for side in (self._client, self._upstream):
@@ -101,28 +140,42 @@ class Relay:
 class _Side(asyncio.Protocol):
     """What both directions share: counting, and back-pressure towards the peer.
 
-    Both ask whether the peer is closing before they write: it may be gone before the relay begins,
-    asyncio's TLS delivers even while it closes, and uvloop's transports raise once they are closed.
+    The peer may be gone before the relay begins, or closed and not yet have said so: uvloop's
+    transports then raise RuntimeError when they are written to.
     """
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
         self.transport: asyncio.Transport | None = None
-        self.peer: asyncio.Transport | None = None
         self.received = 0
         self.lost = False
+        self._peer: asyncio.Transport | None = None
+        self._write: Callable[[bytes], None] = _nowhere
+
+    @property
+    def peer(self) -> asyncio.Transport:
+        assert self._peer is not None
+        return self._peer
+
+    def send_to(self, peer: asyncio.Transport) -> None:
+        self._peer = peer
+        self._write = peer.write  # looked up once: it is called for every buffer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
 
     def pause_writing(self) -> None:
         """Our own transport is full: stop reading what would be written to it."""
-        if self.peer is not None and not self.peer.is_closing():
+        if not self.peer.is_closing():
             self.peer.pause_reading()
 
     def resume_writing(self) -> None:
-        if self.peer is not None and not self.peer.is_closing():
+        if not self.peer.is_closing():
             self.peer.resume_reading()
+
+
+def _nowhere(_data: bytes) -> None:
+    raise RuntimeError("the relay has not begun")
 
 
 class _ClientSide(_Side):
@@ -131,29 +184,42 @@ class _ClientSide(_Side):
     def __init__(self, relay: Relay) -> None:
         super().__init__(relay)
         self._stopped = False
+        self._hung_up = False
         self._tail = b""
 
     @property
     def said_goodbye(self) -> bool:
-        return self._tail == TERMINATE
+        return self._hung_up or self._tail == TERMINATE
 
     def data_received(self, data: bytes) -> None:
-        assert self.peer is not None
-        if self._stopped or self.peer.is_closing():
+        if self._stopped:
             return
-        self.received += len(data)
-        size = len(TERMINATE)
-        self._tail = data[-size:] if len(data) >= size else (self._tail + data)[-size:]
-        self.peer.write(data)
+        try:
+            self._write(data)
+        except RuntimeError:
+            return
+        size = len(data)
+        self.received += size
+        self._tail = data[-5:] if size > 4 else (self._tail + data)[-5:]  # as long as TERMINATE
+
+    def eof_received(self) -> bool:
+        """Pass the end on, and the answers back: a client may close one direction only."""
+        if self._stopped or self.peer.is_closing() or not self.peer.can_write_eof():
+            return False
+        self._hung_up = True
+        self.peer.write_eof()
+        self.relay.client_ends()
+        return True
 
     def stop(self) -> None:
         """Pass nothing on any more: what the client still sends must not be run."""
         self._stopped = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()  # the target may have been too slow for it
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self.lost = True
-        assert self.peer is not None
         self.peer.close()
         self.relay.side_lost()
 
@@ -161,64 +227,111 @@ class _ClientSide(_Side):
 class _UpstreamSide(_Side):
     """Receives from the target, sends to the client."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, client: _ClientSide) -> None:
         super().__init__(relay)
         self.goodbye: Goodbye | None = None
+        self._client = client
         self._boundary = Boundary()
+        self._advance = self._boundary.advance
+        self._notices = b""
+        self._interrupted = False  # we have something to say ourselves
+        self._said = False
+        self._answered = 0  # how much the client had sent when the server last spoke
+
+    @property
+    def is_ready(self) -> bool:
+        boundary = self._boundary
+        return (
+            boundary.between_messages
+            and boundary.last_kind in _READY
+            and self._answered == self._client.received
+        )
 
     def data_received(self, data: bytes) -> None:
-        assert self.peer is not None
-        if self.peer.is_closing():
+        if self._interrupted:
+            self._interrupt(data)
             return
-        if self.goodbye is not None:
-            self._finish_message(data)
+        try:
+            self._write(data)
+        except RuntimeError:
             return
         self.received += len(data)
-        self._boundary.advance(data)
-        self.peer.write(data)
+        self._answered = self._client.received
+        self._advance(data)
+
+    def add_notice(self, message: bytes) -> None:
+        if self.goodbye is not None or self.lost:
+            return
+        self._notices += message
+        self._interrupted = True
+        if self.is_ready and self._peer is not None:
+            self._give_notice()
 
     def say(self, goodbye: Goodbye) -> None:
         self.goodbye = goodbye
+        self._interrupted = True
         if self._boundary.between_messages:
             self._close_with(goodbye.encode())
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self.lost = True
-        assert self.peer is not None
-        if not self.peer.is_closing():
-            if self.goodbye is None and not self.relay.client_said_goodbye:
+        if not self._said and not self.peer.is_closing():
+            if self.goodbye is None and not self._client.said_goodbye:
                 self._explain_loss()
             self.peer.close()
         self.relay.side_lost()
 
+    def _interrupt(self, data: bytes) -> None:
+        if self._said:
+            return
+        if self.goodbye is not None:
+            self._finish_message(data, self.goodbye)
+            return
+        self._pass_on(data)
+        if self.is_ready:
+            self._give_notice()
+
+    def _give_notice(self) -> None:
+        notices, self._notices = self._notices, b""
+        self._interrupted = False
+        if not self.peer.is_closing():
+            self._write(notices)
+
     def _explain_loss(self) -> None:
         """Nobody here wanted the session to end: say so, unless the target did."""
-        assert self.peer is not None
         if self._boundary.last_kind == ord("E"):
             self.relay.reason = "ended by the target"
             return
         self.relay.reason = "the target was lost"
         if self._boundary.between_messages:
-            self.peer.write(encode_error("08006", "the target closed the connection"))
+            self._write(encode_error("08006", "the target closed the connection"))
 
-    def _finish_message(self, data: bytes) -> None:
+    def _finish_message(self, data: bytes, goodbye: Goodbye) -> None:
         """Pass on the rest of the message that was under way, then say goodbye."""
-        assert self.peer is not None
-        assert self.goodbye is not None
         end = self._boundary.until_next(data)
         if end is None:
-            self.received += len(data)
-            self._boundary.advance(data)
-            self.peer.write(data)
+            self._pass_on(data)
         else:
             self.received += end
-            self._close_with(data[:end] + self.goodbye.encode())
+            self._close_with(data[:end] + goodbye.encode())
+
+    def _pass_on(self, data: bytes) -> None:
+        if self.peer.is_closing():
+            return
+        self._write(data)
+        self.received += len(data)
+        self._answered = self._client.received
+        self._advance(data)
 
     def _close_with(self, data: bytes) -> None:
-        assert self.peer is not None
+        self._said = True
         if not self.peer.is_closing():
-            self.peer.write(data)
-            self.peer.close()
+            self._write(data)
+            if self.peer.can_write_eof():
+                self.peer.write_eof()
+            else:
+                self.peer.close()
+            self.relay.goodbye_said()
         if self.transport is not None:
             self.transport.abort()

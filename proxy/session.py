@@ -1,7 +1,7 @@
-"""One client from accept to goodbye.
+"""One session, from a client's first message to its goodbye.
 
-    network filter → TLS → who is it → SCRAM → may they, now and from here → write it down
-    → log in to the target with derived keys → relay until the client leaves or the curfew comes
+    who is it → may they, now and from here → write it down → log in to the target with derived keys
+    → relay until the client leaves, the curfew comes, or somebody ends it
 
 Attackers learn less than operators: until the secret is proved, an unknown name and a wrong secret
 are one and the same. What is wrong with a grant is said only after that.
@@ -10,216 +10,165 @@ are one and the same. What is wrong with a grant is said only after that.
 import asyncio
 import logging
 import os
-import socket
-import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from broker.domain.credential import ClientKeys
 from broker.domain.errors import LedgerUnavailable
 from broker.domain.grant import Grant, GrantState
 from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
+from broker.domain.network import Address
 from broker.ledger.logins import ProxyLogin
-from broker.ledger.sessions import NewSession
-from proxy.authentication import Authenticator
+from broker.ledger.sessions import EndedSession, NewSession
+from proxy.authentication import Authenticated, Claim, authenticate
 from proxy.dial import LoginRefused, TargetDown, Upstream
-from proxy.gate import EndedSession, Gate
-from proxy.ipfilter import Address, Deny, IpFilter
-from proxy.opening import Client, open_client
+from proxy.door import Door
+from proxy.ipfilter import Deny
+from proxy.opening import Client
 from proxy.refusals import (
     Refusal,
     as_the_target_says,
     ended,
     goodbye_of,
     keys_not_accepted,
+    killed,
     ledger_away,
-    no_access_from,
     no_live_grant,
+    not_from_here,
     not_served,
     not_this_database,
+    not_your_certificate,
+    old_secret,
     our_fault,
+    pinned_elsewhere,
+    shown,
     target_down,
+    too_many_sessions,
 )
 from proxy.registry import Registry, cancel_digest
 from proxy.relay import Goodbye, Relay
-from proxy.scram import NONCE_BYTES, ScramError
+from proxy.rules import Rules
+from proxy.scram import ScramError
 from proxy.startup import (
-    Cancel,
     application_name,
     client_name,
     upstream_parameters,
     wanted_database,
 )
 from proxy.stream import Disconnected, MessageStream
-from proxy.upstream import LoggedIn, UpstreamLogin
+from proxy.timekeeper import Timekeeper
+from proxy.tls import CertificateHolder, certificate_holder
+from proxy.upstream import LoggedIn
 from proxy.wire.errors import WireError
 from proxy.wire.messages import (
-    AUTHENTICATION_OK,
     BackendKeyData,
-    CancelRequest,
     encode_backend_key,
     encode_negotiate_protocol,
 )
 
-_CANCEL_KEY_BYTES = 4  # protocol 3.0's only length
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class House:
-    """What all sessions of a worker share."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a client comes from, and the binding of the certificate that it was shown."""
 
-    gate: Gate
-    registry: Registry
-    ip_filter: IpFilter
-    tls: ssl.SSLContext | None
-    tls_required: bool
-    authenticator: Authenticator
-    upstreams: Mapping[str, Upstream]
-    worker_id: str
-    startup_timeout_s: float
-
-
-async def serve_client(house: House, sock: socket.socket, address: Address) -> None:
-    """Serve one connection to its end. Never raises but for cancellation."""
-    # Decided before anything is read. It can only be said once the client listens: libpq shows no
-    # error that comes before the end of the TLS handshake.
-    refused = isinstance(house.ip_filter.decide(address), Deny)
-    deadline = asyncio.get_running_loop().time() + house.startup_timeout_s
-    try:
-        async with asyncio.timeout_at(deadline):
-            arrival = await open_client(sock, house.tls, tls_required=house.tls_required)
-            if isinstance(arrival, Cancel) and not refused:
-                await cancel_query(house, arrival.request)
-    except (Disconnected, TimeoutError):
-        sock.close()
-        return
-    if isinstance(arrival, Cancel):
-        sock.close()
-    elif refused:
-        _log.info("refused a connection from %s: no network of the settings allows it", address)
-        arrival.stream.say_goodbye(no_access_from(address).encoded)
-    else:
-        await Session(house, arrival, address).serve(deadline)
-
-
-async def cancel_query(house: House, request: CancelRequest) -> None:
-    """Cancel the query that the key belongs to, here or on another worker. There is no answer."""
-    digest = cancel_digest(request.pid, request.key)
-    if house.registry.find_cancellable(digest) is not None:
-        await cancel_here(house.registry, digest)
-        return
-    try:
-        await house.gate.pass_on_cancel(digest)
-    except LedgerUnavailable:
-        _log.warning("a cancel request for another worker was lost: the ledger is out of reach")
-
-
-async def cancel_here(registry: Registry, digest: str) -> None:
-    session = registry.find_cancellable(digest)
-    if session is not None:
-        try:
-            await session.upstream.cancel(session.upstream_key)
-        except (TargetDown, TimeoutError) as error:
-            _log.warning("a cancel request did not reach its target: %s", error)
+    address: Address
+    channel_binding: bytes | None
 
 
 class Session:
     """A client that wants to log in, and then its session."""
 
-    def __init__(self, house: House, client: Client, address: Address) -> None:
-        self._house = house
+    def __init__(
+        self,
+        client: Client,
+        origin: Origin,
+        rules: Rules,
+        door: Door,
+        registry: Registry,
+        worker_id: str,
+    ) -> None:
+        self.id = new_id(IdKind.SESSION, _now(), os.urandom(RANDOM_BYTES))
         self._stream = client.stream
         self._startup = client.startup
-        self._address = address
+        self._origin = origin
+        self._rules = rules
+        self._door = door
+        self._registry = registry
+        self._worker_id = worker_id
         self._login: ProxyLogin | None = None
+        self._started_at = _now()
         self._relay: Relay | None = None
         self._goodbye: Goodbye | None = None
-        self._curfew: asyncio.TimerHandle | None = None
-        self._recorded_id: str | None = None
+        self._timekeeper: Timekeeper | None = None
+        self._recording = False  # begun, whether or not the ledger has said that it is done
+        self._recorded = False
         self._cancel_digest = ""
-        self._upstream: Upstream | None = None
         self._upstream_stream: MessageStream | None = None
         self._logged_in: LoggedIn | None = None
         self._failure = "ended before it began"
 
     @property
-    def grant_id(self) -> str:
+    def grant(self) -> Grant:
         assert self._login is not None
-        return self._login.grant.id
+        return self._login.grant
 
     @property
-    def upstream(self) -> Upstream:
-        assert self._upstream is not None
-        return self._upstream
+    def grant_id(self) -> str:
+        return self.grant.id
 
     @property
-    def upstream_key(self) -> BackendKeyData:
-        assert self._logged_in is not None
-        return self._logged_in.cancel_key
+    def _upstream(self) -> Upstream:
+        return self._rules.targets[self.grant.target].upstream
 
-    async def serve(self, deadline: float) -> None:
-        """Let the client in by `deadline` (the loop's time), or tell it why not; then relay."""
+    async def cancel_query(self) -> None:
+        """Ask the target to cancel what this session is doing. Raises TargetDown, TimeoutError."""
+        stream = self._upstream_stream
+        if self._logged_in is not None and stream is not None and not stream.transport.is_closing():
+            await self._upstream.cancel(self._logged_in.cancel_key, stream)
+
+    async def begin(self) -> bool:
+        """Do everything up to the moment when the client may send its first query.
+
+        Returns False if it may not, and was told so.
+        """
         try:
-            async with asyncio.timeout_at(deadline):
-                await self.begin()
-            await self.relay()
+            await self._begin()
         except Refusal as refusal:
             self._refuse(refusal)
         except WireError as error:
             self._refuse(Refusal(error.sqlstate, str(error)))
         except LedgerUnavailable:
             self._refuse(ledger_away())
-        except TimeoutError:
-            # Who has not proved anything gets no answer; else it was the target that took so long.
-            if self._login is None:
-                self._stream.transport.abort()
-            else:
-                self._refuse(target_down(self._login.grant))
         except Disconnected:
             self._stream.transport.abort()
         except Exception:
             # One client must never take the others with it, and is told nothing of our insides.
             _log.exception("a session failed")
             self._refuse(our_fault())
-        finally:
-            self.close()
+        else:
+            return True
+        return False
 
-    def _refuse(self, refusal: Refusal) -> None:
-        # Quoted, because the name may hold anything and the message may hold the name.
-        user = self._startup.parameters["user"]
-        _log.info("refused %r from %s: %r", user, self._address, str(refusal))
-        self._stream.say_goodbye(refusal.encoded)
-
-    async def begin(self) -> None:
-        """Do everything up to the moment when the client may send its first query.
-
-        Raises Refusal, WireError, LedgerUnavailable, Disconnected.
-        """
-        if self._startup.minor or self._startup.protocol_options:
-            self._stream.write(encode_negotiate_protocol(self._startup.protocol_options))
-        user = self._startup.parameters["user"]
-        login, keys = await self._house.authenticator.authenticate(self._stream, user)
-        self._login = login
-        self._stream.write(AUTHENTICATION_OK)
-        await self._authorise(login.grant)
-        # Known to the registry before its grant is read for the last time: if that ends from here
-        # on, this session hears of it.
-        self._house.registry.add(self)
-        self._set_curfew(login.grant)
-        await self._record()
-        await self._log_in(login, keys)
-        if self._goodbye is not None:
-            raise ended(self._goodbye)
-        self._greet()
+    def out_of_time(self) -> None:
+        """Give up a client that has not got in by its deadline. Who has not proved anything gets no
+        answer; else it was the ledger or the target that took so long."""
+        if self._login is None:
+            self._stream.transport.abort()
+        elif self._recorded or self._door.counts_from_first_use:
+            self._refuse(target_down(self.grant))
+        else:
+            self._refuse(ledger_away())
 
     async def relay(self) -> None:
         """Pass everything on until the session ends."""
         assert self._upstream_stream is not None
+        assert self._timekeeper is not None
         self._relay = Relay()
+        self._timekeeper.watch(self._relay)
         await self._relay.run(self._stream, self._upstream_stream)
 
     def end(self, goodbye: Goodbye) -> None:
@@ -229,82 +178,170 @@ class Session:
         if self._relay is not None:
             self._relay.end(goodbye)
 
+    def follow(self, grant: Grant) -> None:
+        """Live as the grant now says: until its curfew, or not at all."""
+        assert self._login is not None
+        grant = self._door.bounded(grant)
+        self._login = replace(self._login, grant=grant)
+        if grant.state is GrantState.ACTIVE:
+            if self._timekeeper is not None:
+                self._timekeeper.follow(grant)
+        else:
+            self.end(goodbye_of(grant, self._rules.guide))
+
+    def killed(self, by: str) -> None:
+        self.end(killed(self.id, by))
+
     def close(self) -> None:
         """Forget the session and write down its end."""
-        if self._curfew is not None:
-            self._curfew.cancel()
+        if self._timekeeper is not None:
+            self._timekeeper.stop()
         if self._login is not None:
-            self._house.registry.remove(self)
-        self._house.registry.remove_cancel_key(self._cancel_digest)
+            self._registry.remove(self)
+        self._registry.remove_cancel_key(self._cancel_digest)
         if self._relay is None and self._upstream_stream is not None:
             self._upstream_stream.transport.abort()
-        if self._recorded_id is not None:
-            ended_session = self._ended(self._recorded_id)
-            _log.info("session %s ends: %s", ended_session.id, ended_session.reason)
-            self._house.gate.close_session(ended_session)
+        if self._recording:
+            over = self._ended()
+            _log.debug("session %s ends: %s", self.id, over.reason)
+            self._door.close_session(over)
 
-    async def _authorise(self, grant: Grant) -> None:
+    async def _begin(self) -> None:
+        startup = self._startup
+        if startup.needs_negotiation:
+            self._stream.write(
+                encode_negotiate_protocol(startup.spoken_minor, startup.protocol_options)
+            )
+        user = startup.parameters["user"]
+        claim = Claim(
+            user=user,
+            database=startup.parameters.get("database", user),
+            address=self._origin.address,
+            channel_binding=self._origin.channel_binding,
+        )
+        proved = await authenticate(self._stream, claim, self._door, self._rules)
+        self._login = proved.login  # proved: from here on it is told what is wrong
+        self._login = await self._door.look_again(proved.login)
+        holder = self._certificate_holder()
+        await self._authorise(proved, holder)
+        # Known to the registry before its grant is read for the last time: if that ends from here
+        # on, this session hears of it.
+        self._registry.add(self)
+        await self._record_and_log_in(proved, holder)
+        rules = self._rules
+        self._timekeeper = Timekeeper(rules.sessions_of(self.grant), rules.guide, self.end)
+        self._timekeeper.follow(self.grant)
+        if self._goodbye is not None:
+            raise ended(self._goodbye)
+        self._greet()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        # Quoted, because the name may hold anything and the message may hold the name.
+        user = shown(self._startup.parameters["user"])
+        _log.info("refused %r from %s: %r", user, self._origin.address, str(refusal))
+        self._stream.say_goodbye(refusal.encoded)
+
+    def _certificate_holder(self) -> CertificateHolder | None:
+        shown = self._stream.peer_certificate()
+        return certificate_holder(shown) if shown is not None else None
+
+    async def _authorise(self, proved: Authenticated, holder: CertificateHolder | None) -> None:
         """Refuse a session that its grant does not cover, and write that down."""
-        refusal = self._why_not(grant)
+        refusal = self._why_not(proved, holder)
         if refusal is not None:
-            assert self._login is not None
-            await self._house.gate.record_refusal(self._login, str(self._address), str(refusal))
+            why = " ".join(filter(None, (str(refusal), refusal.detail)))
+            await self._door.record_refusal(proved.login, self._origin.address, why)
             raise refusal
 
-    def _why_not(self, grant: Grant) -> Refusal | None:
-        if grant.state is not GrantState.ACTIVE or grant.expires_at <= _now():
-            return no_live_grant(grant)
+    def _why_not(self, proved: Authenticated, holder: CertificateHolder | None) -> Refusal | None:
+        grant, likeliest, address = self.grant, proved.likeliest.grant, self._origin.address
+        if not _lives(grant):
+            if likeliest.id != grant.id and _lives(likeliest):
+                return old_secret(grant, likeliest)
+            return no_live_grant(grant, self._rules.guide)
+        if grant.target not in self._rules.targets:
+            return not_served(grant)
+        decision = self._rules.may_come_from(address, grant)
+        if isinstance(decision, Deny):
+            return not_from_here(grant, address, decision)
+        if grant.pinned_to not in (None, address):
+            return pinned_elsewhere(grant, address)
+        if holder is not None and holder.emails and grant.person.email not in holder.emails:
+            return not_your_certificate(grant)
         database = wanted_database(self._startup, granted=grant.database)
         if database != grant.database:
             return not_this_database(grant, database)
-        if grant.target not in self._house.upstreams:
-            return not_served(grant)
         return None
 
-    def _set_curfew(self, grant: Grant) -> None:
-        seconds = (grant.expires_at - _now()).total_seconds()
-        self._curfew = asyncio.get_running_loop().call_later(
-            max(seconds, 0), self.end, goodbye_of(grant)
-        )
+    async def _record_and_log_in(
+        self, proved: Authenticated, holder: CertificateHolder | None
+    ) -> None:
+        """Do both at once, as neither needs the other. Nobody is let in before both are done."""
+        if self._door.counts_from_first_use:
+            await self._log_in(proved.keys)
+            await self._record(proved, holder)
+            return
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                logging_in = tasks.create_task(self._try_to_log_in(proved.keys))
+                await self._record(proved, holder)
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+        failure = logging_in.result()
+        if failure is not None:
+            raise failure
 
-    async def _record(self) -> None:
-        now = _now()
+    async def _try_to_log_in(self, keys: ClientKeys) -> Exception | None:
+        """Return what went wrong: raised, it would stop the recording half-way."""
+        try:
+            await self._log_in(keys)
+        except Exception as error:
+            return error
+        return None
+
+    async def _record(self, proved: Authenticated, holder: CertificateHolder | None) -> None:
         session = NewSession(
-            id=new_id(IdKind.SESSION, now, os.urandom(RANDOM_BYTES)),
+            id=self.id,
             grant_id=self.grant_id,
-            worker_id=self._house.worker_id,
-            client_address=str(self._address),
+            worker_id=self._worker_id,
+            client_address=self._origin.address,
             client_application=client_name(self._startup),
-            started_at=now,
+            client_certificate=holder.subject if holder is not None else None,
+            started_at=self._started_at,
         )
-        grant = await self._house.gate.open_session(session)
-        # The client took its time to log in, and may have lost the grant meanwhile.
-        await self._authorise(grant)
-        self._recorded_id = session.id
-        _log.info("session %s of %s from %s opens", session.id, grant.person.email, self._address)
+        # From here on the ledger may know the session, even if its answer is lost on the way.
+        self._recording = True
+        before = self._login
+        grant = await self._door.open_session(session, self.grant, self._startup.parameters["user"])
+        # The client took its time to log in: the grant may have ended or moved meanwhile, or been
+        # pinned to where another first session came from.
+        if self._login is before:  # else it has heard of something newer
+            self._login = replace(proved.login, grant=grant)
+        await self._authorise(proved, holder)
+        self._recorded = True
+        _log.debug(
+            "session %s of %s from %s opens", self.id, grant.person.email, self._origin.address
+        )
 
-    async def _log_in(self, login: ProxyLogin, keys: ClientKeys) -> None:
-        grant = login.grant
-        self._upstream = self._house.upstreams[grant.target]
+    async def _log_in(self, keys: ClientKeys) -> None:
+        assert self._login is not None
         parameters = upstream_parameters(
             self._startup,
-            user=login.name,
-            database=grant.database,
+            user=self._login.name,
+            database=self.grant.database,
             application=application_name(
-                self._startup, grant_id=grant.id, address=str(self._address)
+                self._startup, grant_id=self.grant_id, address=str(self._origin.address)
             ),
         )
         try:
-            self._upstream_stream, self._logged_in = await self._upstream.log_in(
-                UpstreamLogin(keys, os.urandom(NONCE_BYTES)), parameters
-            )
+            self._upstream_stream, self._logged_in = await self._upstream.log_in(keys, parameters)
         except LoginRefused as error:
             self._failure = f"refused by the target: {error.error.sqlstate}"
-            await self._explain(login, error)
+            await self._explain(self._login, error)
         except (TargetDown, WireError, ScramError) as error:
             self._failure = "the target was unreachable"
-            _log.warning("target %s: %s", grant.target, error)
-            raise target_down(grant) from error
+            _log.warning("target %s: %s", self.grant.target, error)
+            raise target_down(self.grant) from error
 
     async def _explain(self, login: ProxyLogin, refused: LoginRefused) -> None:
         """Pass on what the target said, unless it is about the keys, which are not the client's."""
@@ -313,32 +350,37 @@ class Session:
             _log.error("target %s refuses login %s: %s", login.grant.target, login.name, refused)
             # Near the curfew it may only be the target's clock that is ahead of ours.
             if error.sqlstate == "28P01" and login.grant.expires_at - _now() > _CLOCK_TOLERANCE:
-                await self._house.gate.report_rejected(login)
-            raise keys_not_accepted(login.grant) from refused
+                await self._door.report_rejected(login)
+            raise keys_not_accepted(login.grant, self._rules.guide) from refused
+        if error.sqlstate == "53300" and login.name in error.message:
+            raise too_many_sessions(login.grant, login.connection_limit) from refused
         raise as_the_target_says(error) from refused
 
     def _greet(self) -> None:
         """Tell the client what the target told us, with a cancel key of our own."""
         assert self._logged_in is not None
         key = BackendKeyData(
-            int.from_bytes(os.urandom(4)) & 0x7FFFFFFF, os.urandom(_CANCEL_KEY_BYTES)
+            int.from_bytes(os.urandom(4)) & 0x7FFFFFFF, os.urandom(self._startup.cancel_key_bytes)
         )
         self._cancel_digest = cancel_digest(key.pid, key.key)
-        self._house.registry.add_cancel_key(self._cancel_digest, self)
+        self._registry.add_cancel_key(self._cancel_digest, self)
         self._stream.write(
             self._logged_in.greeting + encode_backend_key(key) + self._logged_in.ready
         )
 
-    def _ended(self, session_id: str) -> EndedSession:
+    def _ended(self) -> EndedSession:
         relay = self._relay
         return EndedSession(
-            id=session_id,
-            grant_id=self.grant_id,
+            id=self.id,
             reason=relay.reason if relay is not None else self._failure,
             bytes_from_client=relay.bytes_from_client if relay is not None else 0,
             bytes_to_client=relay.bytes_to_client if relay is not None else 0,
             ended_at=_now(),
         )
+
+
+def _lives(grant: Grant) -> bool:
+    return grant.state is GrantState.ACTIVE and grant.expires_at > _now()
 
 
 def _now() -> datetime:

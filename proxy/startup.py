@@ -9,15 +9,21 @@ import re
 from dataclasses import dataclass
 from typing import assert_never
 
+from broker.domain.ticket import is_ticket_name
+from proxy.wire.framing import MAX_STARTUP_LENGTH
 from proxy.wire.messages import (
     CancelRequest,
     FirstMessage,
     GssEncRequest,
     SslRequest,
     StartupMessage,
+    encode_startup,
 )
 
 MAX_NAME_BYTES = 63  # NAMEDATALEN - 1
+MAX_USER_BYTES = 512  # a stable name holds an e-mail address at the most, a target and a role
+# Room for what the target is told in other words than the client's: three names, with their keys.
+_OUR_WORDS_BYTES = 256
 _FALSE = ("false", "off", "no", "0", "f", "n")
 _IDENTITY_SETTINGS = ("role", "session_authorization")
 # A word of `options` that may name one of them. PostgreSQL reads the words with getopt, for which
@@ -104,8 +110,11 @@ def _check(startup: StartupMessage) -> Command:
     user = parameters.get("user", "")
     if not user:
         return Refuse("28000", "no PostgreSQL user name specified in startup packet")
-    if len(user.encode()) > MAX_NAME_BYTES:
+    if len(user.encode()) > MAX_USER_BYTES and not is_ticket_name(user):
         return Refuse("28000", "the user name is too long")
+    if len(encode_startup(parameters)) > MAX_STARTUP_LENGTH - _OUR_WORDS_BYTES:
+        # PostgreSQL would close without a word, as if it were down.
+        return Refuse("54000", "the startup parameters are too long")
     if parameters.get("replication", "false").lower() not in _FALSE:
         return Refuse("0A000", "replication connections are not available here")
     named = {name.lower() for name in parameters} | _named_in_options(parameters.get("options", ""))

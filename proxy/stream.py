@@ -28,6 +28,16 @@ class MessageStream(asyncio.Protocol):
         assert self._transport is not None
         return self._transport
 
+    @property
+    def encrypted(self) -> bool:
+        return self.transport.get_extra_info("ssl_object") is not None
+
+    def peer_certificate(self) -> bytes | None:
+        """Return the TLS peer's own certificate (DER), if it showed one."""
+        ssl_object = self.transport.get_extra_info("ssl_object")
+        shown: bytes | None = ssl_object.getpeercert(True) if ssl_object is not None else None
+        return shown
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
@@ -42,10 +52,6 @@ class MessageStream(asyncio.Protocol):
         del exc
         self._lost = True
         self._arrived.set()
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes that were read before the transport existed."""
-        self._frames.feed(data)
 
     async def next_startup(self) -> bytes:
         """Return the body of a message without a type byte. Raises WireError, Disconnected."""
@@ -89,8 +95,7 @@ class MessageStream(asyncio.Protocol):
             successor.pause_writing()
         if rest:
             successor.data_received(rest)
-        # uvloop's TLS tells only the protocol that it had when the peer left. Hearing it twice
-        # does no harm.
+        # Hearing it twice does no harm.
         if self._lost or self.transport.is_closing():
             successor.connection_lost(None)
 

@@ -1,4 +1,4 @@
-"""Keeps N worker processes alive, and ends them together.
+"""Keeps N worker processes alive, passes on what they are to do, and ends them together.
 
 A worker that dies takes only its own sessions with it and is started again, later and later if it
 keeps dying.
@@ -10,6 +10,9 @@ import logging
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 
+from proxy.orders import Orders
+from proxy.parent import RELOAD
+
 EXIT_UNUSABLE = 2  # the settings cannot be used: starting again would not help
 
 _FIRST_DELAY_S = 0.5
@@ -19,22 +22,36 @@ _LIVED_WELL_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-async def supervise(
-    command: list[str], workers: int, stop: asyncio.Event, *, grace_s: float
-) -> bool:
-    """Run `workers` copies of `command` until `stop` is set, then end them.
+async def supervise(command: list[str], workers: int, orders: Orders, *, grace_s: float) -> bool:
+    """Run `workers` copies of `command` until told to stop, then end them.
 
     A worker that has not left `grace_s` after it was asked to is killed. Returns False if one
     said that it can never start.
     """
+    alive: set[Process] = set()
     keepers: list[asyncio.Task[bool]] = []
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(workers):
-            keepers.append(tasks.create_task(_keep_alive(command, stop, grace_s)))  # noqa: PERF401
+        passing_on = tasks.create_task(_pass_on_reload(alive, orders.reload))
+        async with asyncio.TaskGroup() as keeping:
+            for _ in range(workers):
+                keeper = keeping.create_task(_keep_alive(command, alive, orders.stop, grace_s))
+                keepers.append(keeper)
+        passing_on.cancel()
     return all(keeper.result() for keeper in keepers)
 
 
-async def _keep_alive(command: list[str], stop: asyncio.Event, grace_s: float) -> bool:
+async def _pass_on_reload(alive: set[Process], told: asyncio.Event) -> None:
+    while True:
+        await told.wait()
+        told.clear()
+        for process in alive:
+            assert process.stdin is not None
+            process.stdin.write(RELOAD)
+
+
+async def _keep_alive(
+    command: list[str], alive: set[Process], stop: asyncio.Event, grace_s: float
+) -> bool:
     """Run the command again and again. Returns False if it can never start, True when stopped."""
     loop = asyncio.get_running_loop()
     delay = _FIRST_DELAY_S
@@ -45,7 +62,11 @@ async def _keep_alive(command: list[str], stop: asyncio.Event, grace_s: float) -
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=DEVNULL, start_new_session=True
         )
-        code = await _wait_or_end(process, stop, grace_s)
+        alive.add(process)
+        try:
+            code = await _wait_or_end(process, stop, grace_s)
+        finally:
+            alive.discard(process)
         if stop.is_set():
             return True
         if code == EXIT_UNUSABLE:

@@ -4,99 +4,116 @@ import asyncio
 import logging
 import os
 import socket
-import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
-from broker.domain.credential import ProxyKey
 from broker.domain.errors import LedgerUnavailable
 from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
-from broker.domain.server import ServerAddress
 from broker.ledger.connection import LedgerLogin, open_pool
-from proxy.authentication import Authenticator
-from proxy.dial import Upstream
 from proxy.gate import Gate
-from proxy.ipfilter import Address, IpFilter
+from proxy.news import News
+from proxy.orders import Orders
+from proxy.reception import Reception
 from proxy.registry import Registry
 from proxy.relay import Goodbye
+from proxy.rules import Rules
 from proxy.server import Server
-from proxy.session import House, cancel_here, serve_client
+from proxy.throttle import Bans
+from proxy.ticket_office import TicketOffice
+from proxy.ticket_records import TicketRecords
+from proxy.ticket_reports import TicketReports
 
 _LEDGER_POOL = 8
 _GOODBYE_S = 3.0  # for clients to take their last message
 _LAST_WORDS_S = 5.0
+_CERTIFICATE_CHECK_EVERY_S = 60.0
+_REPORT_EVERY_S = 10.0
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPlan:
-    """Everything a worker needs: no setting, no admin credential."""
+    """What a worker needs: no admin credential. `read_again` takes its time, and returns None for
+    settings that cannot be used."""
 
     ledger: LedgerLogin
-    targets: Mapping[str, ServerAddress]
-    proxy_keys: Mapping[str, ProxyKey]
-    current_key: ProxyKey
-    tls: ssl.SSLContext | None = field(repr=False)
-    tls_required: bool
-    ip_filter: IpFilter
-    startup_timeout_s: float
+    rules: Rules
+    read_again: Callable[[], Rules | None]
     drain_timeout_s: float
+    ticket_folder: Path
 
 
-async def run_worker(plan: WorkerPlan, listeners: list[socket.socket], stop: asyncio.Event) -> None:
-    """Serve until `stop` is set, then let open sessions finish for a while, and leave."""
+async def run_worker(plan: WorkerPlan, listeners: list[socket.socket], orders: Orders) -> None:
+    """Serve until told to stop, then let open sessions finish for a while, and leave."""
     worker_id = new_id(IdKind.WORKER, datetime.now(UTC), os.urandom(RANDOM_BYTES))
-    registry = Registry()
+    with closing(TicketRecords(plan.ticket_folder, worker_id)) as records:
+        await _work(plan, listeners, orders, worker_id, records)
+
+
+async def _work(
+    plan: WorkerPlan,
+    listeners: list[socket.socket],
+    orders: Orders,
+    worker_id: str,
+    records: TicketRecords,
+) -> None:
+    registry, bans = Registry(), Bans()
     async with open_pool(plan.ledger, f"pgcurfew proxy {worker_id}", _LEDGER_POOL) as pool:
-        gate = Gate(pool, plan.ledger, worker_id, registry)
-        house = House(
-            gate=gate,
-            registry=registry,
-            ip_filter=plan.ip_filter,
-            tls=plan.tls,
-            tls_required=plan.tls_required,
-            authenticator=Authenticator(gate, plan.proxy_keys, plan.current_key),
-            upstreams={name: Upstream(address) for name, address in plan.targets.items()},
-            worker_id=worker_id,
-            startup_timeout_s=plan.startup_timeout_s,
-        )
+        gate = Gate(pool, worker_id, bans)
+        office = TicketOffice(gate, bans, records, worker_id)
+        reports = TicketReports(pool, records, office.news, worker_id)
+        reception = Reception(plan.rules, gate, office, registry, bans, worker_id)
+        _look_at_records(records, reception)
         where = ", ".join(str(listener.getsockname()[:2]) for listener in listeners)
         _log.info("worker %s listens on %s", worker_id, where)
-        await _serve_until(stop, house, listeners, plan.drain_timeout_s)
+        async with asyncio.TaskGroup() as background:
+
+            def cancel(digest: str) -> None:
+                background.create_task(reception.cancel_here(digest))
+
+            news = News(pool, plan.ledger, worker_id, registry, bans, cancel)
+            # Before the first session, which would else belong to a worker that nobody knows of.
+            await news.show_life_once()
+            keepers = [
+                background.create_task(each)
+                for each in (
+                    news.follow(),
+                    news.show_life(),
+                    gate.write_ends(),
+                    office.write_ends(),
+                    reports.keep_reporting(),
+                    _reload_when_told(plan, reception, orders.reload),
+                    _watch_certificates(reception),
+                    _report_turned_away(reception),
+                )
+            ]
+            await _serve_until(orders.stop, reception, registry, listeners, plan.drain_timeout_s)
+            await _write_last_words(gate)
+            await _report_last_words(office, reports)
+            for keeper in keepers:
+                keeper.cancel()
 
 
 async def _serve_until(
     stop: asyncio.Event,
-    house: House,
+    reception: Reception,
+    registry: Registry,
     listeners: list[socket.socket],
     drain_timeout_s: float,
 ) -> None:
-    async def serve(sock: socket.socket, address: Address) -> None:
-        await serve_client(house, sock, address)
-
-    async with asyncio.TaskGroup() as background:
-
-        def cancel(digest: str) -> None:
-            background.create_task(cancel_here(house.registry, digest))
-
-        keepers = [
-            background.create_task(house.gate.listen(cancel)),
-            background.create_task(house.gate.write_ends()),
-        ]
-        async with asyncio.TaskGroup() as clients:
-            server = Server(serve)
-            accepting = clients.create_task(server.accept_all(listeners, clients))
-            await stop.wait()
-            accepting.cancel()
-            for listener in listeners:
-                listener.close()
-            await _drain(house.registry, drain_timeout_s)
-            await server.send_away(_GOODBYE_S)
-        await _write_last_words(house.gate)
-        for keeper in keepers:
-            keeper.cancel()
+    async with asyncio.TaskGroup() as clients:
+        server = Server(reception.receive)
+        accepting = clients.create_task(server.accept_all(listeners, clients))
+        await stop.wait()
+        accepting.cancel()
+        for listener in listeners:
+            listener.close()
+        await _drain(registry, drain_timeout_s)
+        await server.send_away(_GOODBYE_S)
 
 
 async def _drain(registry: Registry, timeout_s: float) -> None:
@@ -117,3 +134,49 @@ async def _write_last_words(gate: Gate) -> None:
             await gate.wait_until_written()
     except (TimeoutError, LedgerUnavailable):
         _log.warning("the ledger did not take the last ends of sessions; brokers will notice")
+
+
+async def _report_last_words(office: TicketOffice, reports: TicketReports) -> None:
+    try:
+        async with asyncio.timeout(_LAST_WORDS_S):
+            await office.wait_until_written()
+            await reports.report()
+    except (TimeoutError, LedgerUnavailable):
+        _log.warning("what tickets were used for is still to be reported, by the next worker")
+    except Exception:
+        _log.exception("what tickets were used for is still to be reported, by the next worker")
+
+
+def _look_at_records(records: TicketRecords, reception: Reception) -> None:
+    if reception.rules.tickets is not None:
+        try:
+            records.prepare()
+        except OSError as error:
+            _log.error("tickets will be refused, as nothing can be written down: %s", error)
+
+
+async def _reload_when_told(plan: WorkerPlan, reception: Reception, told: asyncio.Event) -> None:
+    """Take up what the operator has changed."""
+    while True:
+        await told.wait()
+        told.clear()
+        rules = await asyncio.to_thread(plan.read_again)
+        if rules is not None:
+            reception.adopt(rules)
+            _log.info("took up the new settings; open sessions go on under the old ones")
+
+
+async def _watch_certificates(reception: Reception) -> None:
+    """Take up a renewed certificate, whoever renewed it."""
+    while True:
+        await asyncio.sleep(_CERTIFICATE_CHECK_EVERY_S)
+        certificates = reception.rules.certificates
+        if certificates is not None:
+            await asyncio.to_thread(certificates.refresh)
+
+
+async def _report_turned_away(reception: Reception) -> None:
+    while True:
+        await asyncio.sleep(_REPORT_EVERY_S)
+        if count := reception.take_turned_away():
+            _log.warning("closed %d connections without a word: refused or too many", count)

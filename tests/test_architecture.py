@@ -20,42 +20,48 @@ ALLOWED = {
     "broker.domain": ("broker.domain",),
     "broker.tls": ("broker.domain",),
     "broker.embedded": (),
-    "broker.settings_faults": (),
-    "broker.yaml_file": ("broker.settings_faults",),
-    "broker.settings": ("broker.domain", "broker.settings_faults", "broker.yaml_file"),
-    "broker.policy_file": (
-        "broker.domain",
-        "broker.settings",
-        "broker.settings_faults",
-        "broker.yaml_file",
-    ),
+    # What the operator wrote knows nothing of what is done with it.
+    "broker.config": ("broker.config", "broker.domain"),
+    # Outside issuers, as broker.target is managed servers: what we ask them, not who asks us.
+    "broker.identity": ("broker.domain", "broker.hanging_up", "broker.identity", "broker.tls"),
+    # Who is on call: what others know, over HTTP.
+    "broker.hanging_up": (),
+    "broker.oncall": ("broker.domain", "broker.hanging_up", "broker.oncall"),
     "broker.ledger": ("broker.domain", "broker.ledger", "broker.tls"),
     "broker.target": ("broker.domain", "broker.target", "broker.tls"),
     "broker.service": ("broker.domain", "broker.ledger", "broker.target", "broker.service"),
     "broker.reaper": ("broker.domain", "broker.service"),
-    "broker.endpoints": (
-        "broker.domain",
-        "broker.ledger",
-        "broker.settings",
-        "broker.settings_faults",
-        "broker.tls",
-    ),
+    "broker.endpoints": ("broker.config", "broker.domain", "broker.ledger", "broker.tls"),
     # Where the broker's parts are joined.
     "broker.assembly": (
+        "broker.assembly",
+        "broker.config",
         "broker.domain",
         "broker.endpoints",
+        "broker.identity",
         "broker.ledger",
-        "broker.policy_file",
+        "broker.oncall",
         "broker.service",
-        "broker.settings",
         "broker.target",
+        "broker.tls",
     ),
     "proxy.wire": ("proxy.wire",),
-    "proxy.__main__": ("proxy", "broker.endpoints", "broker.settings", "broker.settings_faults"),
+    # Where the proxy's parts are joined.
+    "proxy.__main__": ("proxy", "broker.config", "broker.endpoints"),
+    "proxy.assembly": ("proxy", "broker.config", "broker.endpoints", "broker.ledger"),
     "proxy": ("proxy", "broker.domain", "broker.ledger", "broker.tls"),
     "api": ("api", "broker"),
 }
-PURE_PROXY = ("proxy.scram", "proxy.startup", "proxy.upstream", "proxy.ipfilter")
+PURE_PROXY = (
+    "proxy.channel_binding",
+    "proxy.deadlines",
+    "proxy.ipfilter",
+    "proxy.limits",
+    "proxy.scram",
+    "proxy.startup",
+    "proxy.throttle",
+    "proxy.upstream",
+)
 
 
 def _modules() -> list[str]:

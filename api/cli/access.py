@@ -1,41 +1,98 @@
 """People's commands: ask, decide, look, give back."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from api.cli.calling import wait_for_decision, with_client
-from api.cli.options import AsJson, Database, For, GrantId, MaybeFor, Patience, Reason, RequestId
-from api.cli.output import ExitCode, moment, out, print_json, print_table, time_left
-from api.cli.views import names, print_decided, print_grant, print_request
+from api.cli.options import (
+    AsJson,
+    Database,
+    For,
+    From,
+    GrantId,
+    MaybeFor,
+    Patience,
+    PinAddress,
+    Reason,
+    RequestId,
+)
+from api.cli.output import ExitCode, out, print_json, print_table, time_left
+from api.cli.views import (
+    GrantStory,
+    names,
+    print_alarms,
+    print_approval,
+    print_decided,
+    print_grant,
+    print_grant_story,
+    print_pending,
+    print_request,
+    print_review,
+    where_from_briefly,
+)
 from api.client import Client
-from api.schemas import GrantView, RequestView
+from api.schemas import AlarmView, ApprovalView, GrantView, RequestView, ReviewView
 from broker.domain.duration import format_duration
+from broker.domain.grant import GrantKind, GrantState
 
 
 def register(app: typer.Typer) -> None:
-    for command in (request, approve, deny, cancel, ls, show, relinquish, revoke):
+    for command in (
+        request,
+        approve,
+        deny,
+        cancel,
+        comment,
+        escalate,
+        ls,
+        show,
+        extend,
+        relinquish,
+        revoke,
+        review,
+        alarms,
+        acknowledge,
+    ):
         app.command()(command)
 
 
 def request(
     target: str,
     role: str,
-    duration: For,
+    duration: MaybeFor = None,
     reason: Reason = "",
     database: Database = None,
+    person: Annotated[
+        str | None, typer.Option("--person", metavar="EMAIL", help="For somebody else.")
+    ] = None,
+    membership: Annotated[
+        bool, typer.Option("--membership", help="For your own role there, not a new login.")
+    ] = False,
+    networks: From = None,
+    pin_address: PinAddress = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the decision.")] = False,
     timeout: Patience = timedelta(hours=1),
     as_json: AsJson = False,
 ) -> None:
     """Ask for a role on a target."""
+    kind = GrantKind.MEMBERSHIP if membership else GrantKind.LOGIN
 
     async def ask(client: Client) -> RequestView:
         view = await client.request(
-            target, role, duration=duration, reason=reason, database=database
+            target,
+            role,
+            duration=duration,
+            reason=reason,
+            database=database,
+            kind=kind,
+            networks=networks or (),
+            pin_address=pin_address,
+            person=person,
         )
-        if wait:
+        if wait and view.state == "pending":
             out.print(f"{view.id}: waiting for {names(view.approvers)} …") if not as_json else None
             view = await wait_for_decision(client, view, timeout)
         return view
@@ -44,9 +101,7 @@ def request(
     if as_json:
         print_json(view)
     elif view.state == "pending":
-        out.print(f"[bold]{view.id}[/] is pending until {moment(view.lapses_at)}.")
-        out.print(f"Approvers: {names(view.approvers)}")
-        out.print(f"They run: pgcurfew approve {view.id}")
+        print_pending(view)
     else:
         print_decided(view)
     if wait and view.grant_id is None:
@@ -57,14 +112,29 @@ def approve(
     request_id: RequestId,
     duration: MaybeFor = None,
     comment: Annotated[str, typer.Option("--comment")] = "",
+    networks: From = None,
+    pin_address: PinAddress = False,
+    break_glass: Annotated[
+        bool,
+        typer.Option(
+            "--break-glass", help="Alone, in an emergency: an alarm, and a review to be written."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Approve a request, for as long as it asks or for --for."""
+    """Approve a request as it is, or for as long as --for and from where --from says."""
 
-    async def decide(client: Client) -> GrantView:
-        return await client.approve(request_id, duration=duration, comment=comment)
+    async def decide(client: Client) -> ApprovalView:
+        return await client.approve(
+            request_id,
+            duration=duration,
+            comment=comment,
+            networks=networks or None,
+            pin_address=pin_address,
+            break_glass=break_glass,
+        )
 
-    print_grant(with_client(decide), as_json=as_json)
+    print_approval(with_client(decide), as_json=as_json)
 
 
 def deny(
@@ -89,6 +159,28 @@ def cancel(request_id: RequestId, as_json: AsJson = False) -> None:
     print_request(with_client(withdraw), as_json=as_json)
 
 
+def comment(
+    request_id: RequestId,
+    text: Annotated[str, typer.Argument(help="All who see the request read it, for ever.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say something about a request."""
+
+    async def say(client: Client) -> RequestView:
+        return await client.comment(request_id, text)
+
+    print_request(with_client(say), as_json=as_json)
+
+
+def escalate(request_id: RequestId, as_json: AsJson = False) -> None:
+    """Let the people on call approve your pending request, too, and have them paged."""
+
+    async def ask_more(client: Client) -> RequestView:
+        return await client.escalate(request_id)
+
+    print_request(with_client(ask_more), as_json=as_json)
+
+
 def ls(
     everything: Annotated[
         bool, typer.Option("--all", help="Ended grants and decided requests too.")
@@ -109,7 +201,7 @@ def ls(
         return
     print_table(
         "Grants",
-        ("id", "state", "person", "target", "role", "until"),
+        ("id", "state", "person", "target", "role", "from", "until"),
         [
             (
                 each.id,
@@ -117,6 +209,7 @@ def ls(
                 each.person,
                 each.target,
                 each.role,
+                where_from_briefly(each.networks, pinned=each.pin_address, to=each.pinned_to),
                 each.end_reason or time_left(each.expires_at),
             )
             for each in grants
@@ -125,7 +218,7 @@ def ls(
     out.print()
     print_table(
         "Requests",
-        ("id", "state", "requester", "target", "role", "for", "reason"),
+        ("id", "state", "requester", "target", "role", "from", "for", "reason"),
         [
             (
                 each.id,
@@ -133,6 +226,7 @@ def ls(
                 each.requester,
                 each.target,
                 each.role,
+                where_from_briefly(each.networks, pinned=each.pin_address),
                 format_duration(each.duration),
                 each.reason,
             )
@@ -147,17 +241,79 @@ def show(
 ) -> None:
     """Show a request or a grant with all that is known of it."""
     if some_id.startswith("grt_"):
-
-        async def fetch_grant(client: Client) -> GrantView:
-            return await client.get_grant(some_id)
-
-        print_grant(with_client(fetch_grant), as_json=as_json)
+        print_grant_story(with_client(partial(_fetch_story, some_id)), as_json=as_json)
         return
 
     async def fetch_request(client: Client) -> RequestView:
         return await client.get_request(some_id)
 
     print_request(with_client(fetch_request), as_json=as_json)
+
+
+async def _fetch_story(grant_id: str, client: Client) -> GrantStory:
+    grant = await client.get_grant(grant_id)
+    findings = (await client.list_findings(grant_id)).items
+    ended = grant.state is GrantState.ENDED
+    return GrantStory(grant, findings, await client.get_receipt(grant_id) if ended else None)
+
+
+def extend(
+    grant_id: GrantId,
+    duration: For,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Ask that a grant ends later, or let it, as an approver. Its sessions go on."""
+
+    async def move(client: Client) -> ApprovalView:
+        return await client.extend(grant_id, duration=duration, reason=reason)
+
+    view = with_client(move)
+    if not as_json and view.request.state == "pending":
+        print_pending(view.request)
+        return
+    print_approval(view, as_json=as_json)
+
+
+def review(
+    grant_id: GrantId,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", help="What happened, why, and what follows. It stays for ever."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the review of a grant that was given with the glass broken, or read it."""
+
+    async def write(client: Client) -> ReviewView:
+        if text is None:
+            return await client.get_review(grant_id)
+        return await client.review(grant_id, text)
+
+    print_review(with_client(write), as_json=as_json)
+
+
+def alarms(
+    everything: Annotated[bool, typer.Option("--all", help="Those that are over too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List what somebody has to look at. For approvers."""
+
+    async def fetch(client: Client) -> tuple[AlarmView, ...]:
+        return (await client.list_alarms(status="all" if everything else "open")).items
+
+    print_alarms(with_client(fetch), as_json=as_json)
+
+
+def acknowledge(
+    alarm_id: Annotated[str, typer.Argument(metavar="ALARM")], as_json: AsJson = False
+) -> None:
+    """Close an alarm that you have seen to. If the trouble lasts, it is raised anew."""
+
+    async def close(client: Client) -> AlarmView:
+        return await client.acknowledge(alarm_id)
+
+    print_alarms((with_client(close),), as_json=as_json)
 
 
 def relinquish(grant_id: GrantId, as_json: AsJson = False) -> None:

@@ -3,13 +3,15 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import typer
 
-from api.cli.output import ExitCode, fail
+from api.cli.kept import Kept, find_kept
+from api.cli.output import ExitCode, fail, moment
 from api.client import Client, open_client
+from api.failures import ApiError, ApiUnreachable
 from api.schemas import RequestView
 
 _DEFAULT_URL = "http://127.0.0.1:7480"
@@ -18,23 +20,57 @@ _POLL_S = 1.0
 Result = TypeVar("Result")
 
 
-def with_client(use: Callable[[Client], Awaitable[Result]]) -> Result:
-    """Run `use` against the API that the environment names."""
-    token = os.environ.get("PGCURFEW_TOKEN", "")
+def api_url() -> str:
+    return (os.environ.get("PGCURFEW_URL") or _DEFAULT_URL).rstrip("/")
+
+
+def given_token() -> str:
+    """Return the token that the environment gives, which goes before any sign-in, or nothing."""
+    return os.environ.get("PGCURFEW_TOKEN", "")
+
+
+def with_client(use: Callable[[Client], Awaitable[Result]], *, token: str | None = None) -> Result:
+    """Run `use` against the API that the environment names: with this token, that of the
+    environment, or as who has signed in."""
+    url, token = api_url(), token or given_token()
+    kept = None if token else find_kept(url)
+    if kept is not None:
+        token = _living(kept)
     if not token:
-        raise typer.Exit(
-            fail(
-                "PGCURFEW_TOKEN is not set; an operator makes one with: "
-                "pgcurfew token create YOUR-EMAIL",
-                ExitCode.DENIED,
-            )
-        )
+        raise typer.Exit(fail(asyncio.run(_how_to_begin(url)), ExitCode.DENIED))
 
     async def run() -> Result:
-        async with open_client(os.environ.get("PGCURFEW_URL") or _DEFAULT_URL, token) as client:
+        async with open_client(url, token) as client:
             return await use(client)
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except ApiError as error:
+        if kept is not None and error.status == 401:
+            raise typer.Exit(_fail_over(kept, "is no longer good")) from None
+        raise
+
+
+def _living(kept: Kept) -> str:
+    """Return its token, or end the command if it is known to be good no longer."""
+    if kept.until <= datetime.now(UTC):
+        raise typer.Exit(_fail_over(kept, f"ended at {moment(kept.until)}"))
+    return kept.token
+
+
+def _fail_over(kept: Kept, how: str) -> int:
+    return fail(f"your sign-in at {kept.url} {how}; run: pgcurfew login", ExitCode.DENIED)
+
+
+async def _how_to_begin(url: str) -> str:
+    """Return what somebody without a token can do, as this server sees it."""
+    try:
+        async with open_client(url) as client:
+            if (await client.ways_to_sign_in()).providers:
+                return f"you are not signed in at {url}; run: pgcurfew login"
+    except (ApiError, ApiUnreachable):
+        pass  # then it is not worth more words
+    return "PGCURFEW_TOKEN is not set; an operator makes one with: pgcurfew token create YOUR-EMAIL"
 
 
 async def wait_for_decision(client: Client, view: RequestView, timeout: timedelta) -> RequestView:

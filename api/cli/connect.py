@@ -4,18 +4,20 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from api.cli.calling import wait_for_decision, wait_until_active, with_client
-from api.cli.options import AsJson, Database, For, GrantId, Patience, Reason
+from api.cli.libpq import libpq_environment, root_file
+from api.cli.options import AsJson, Database, GrantId, MaybeFor, Patience, Reason
 from api.cli.output import ExitCode, fail, moment, out, print_fields, print_json, time_left
 from api.cli.views import names, print_decided
 from api.client import Client
-from api.schemas import CredentialView
+from api.schemas import CredentialView, RequestView
+from broker.domain.grant import GrantState
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +35,7 @@ def credential(grant_id: GrantId, as_json: AsJson = False) -> None:
     if as_json:
         print_json(view)
         return
-    root = _root_file(view)
+    root = root_file(view)
     print_fields(
         [
             ("host", view.host),
@@ -47,6 +49,11 @@ def credential(grant_id: GrantId, as_json: AsJson = False) -> None:
         ]
     )
     out.print()
+    out.print(
+        f"For saved connections: user {view.stable_user}, always leads to your living grant",
+        markup=False,
+    )
+    out.print()
     # The API's own line already says so where clients trust their system's store.
     out.print(view.psql if root == "system" else view.psql_trusting(root), markup=False)
 
@@ -54,7 +61,7 @@ def credential(grant_id: GrantId, as_json: AsJson = False) -> None:
 def connect(
     target: str,
     role: str,
-    duration: For = timedelta(hours=1),
+    duration: MaybeFor = None,
     reason: Reason = "",
     database: Database = None,
     timeout: Patience = timedelta(hours=1),
@@ -73,51 +80,35 @@ def connect(
             asked = await client.request(
                 target, role, duration=duration, reason=reason, database=database
             )
-            out.print(f"{asked.id}: waiting for {names(asked.approvers)} …")
-            decided = await wait_for_decision(client, asked, timeout)
-            if decided.grant_id is None:
-                print_decided(decided)
-                raise typer.Exit(ExitCode.DENIED)
-            grant_id = decided.grant_id
-            await wait_until_active(client, grant_id, timeout)
+            grant_id = await wait_for_grant(client, asked, timeout, tell=out.print)
         return await client.hand_out(grant_id)
 
     view = with_client(obtain)
     # Ctrl-C belongs to psql, which cancels its query with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     command = [psql, *(arguments or [])]
-    raise typer.Exit(subprocess.call(command, env=os.environ | _environment(view)))  # noqa: S603
+    raise typer.Exit(subprocess.call(command, env=os.environ | libpq_environment(view)))  # noqa: S603
+
+
+async def wait_for_grant(
+    client: Client, asked: RequestView, timeout: timedelta, *, tell: Callable[[str], None]
+) -> str:
+    """Wait until a request is approved and what it gives is there, or end the command. Returns the
+    grant's id."""
+    if asked.state == "pending":
+        tell(f"{asked.id}: waiting for {names(asked.approvers)} …")
+    decided = await wait_for_decision(client, asked, timeout)
+    if decided.grant_id is None:
+        print_decided(decided)
+        raise typer.Exit(ExitCode.DENIED)
+    await wait_until_active(client, decided.grant_id, timeout)
+    return decided.grant_id
 
 
 async def _live_grant(client: Client, target: str, role: str, database: str | None) -> str | None:
-    for grant in (await client.list_grants(status="active", mine=True)).items:
-        fits = (grant.target, grant.role) == (target, role)
-        if fits and database in (None, grant.database):
-            return grant.id
+    for state in (GrantState.ACTIVE, GrantState.WAITING):
+        for grant in (await client.list_grants(status=state, mine=True)).items:
+            fits = (grant.target, grant.role) == (target, role)
+            if fits and not grant.sealed and database in (None, grant.database):
+                return grant.id
     return None
-
-
-def _environment(view: CredentialView) -> dict[str, str]:
-    """Return libpq's variables. https://www.postgresql.org/docs/current/libpq-envars.html"""
-    environment = {
-        "PGHOST": view.host,
-        "PGPORT": str(view.port),
-        "PGUSER": view.user,
-        "PGPASSWORD": view.password,
-        "PGDATABASE": view.dbname,
-        "PGSSLMODE": view.sslmode,
-    }
-    if root := _root_file(view):
-        environment["PGSSLROOTCERT"] = root
-    return environment
-
-
-def _root_file(view: CredentialView) -> str:
-    """Keep the certificate that vouches for the proxy where libpq can read it."""
-    if view.root_certificate in ("", "system"):
-        return view.root_certificate
-    folder = Path(typer.get_app_dir("pgcurfew"))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{view.host.replace(':', '_')}-{view.port}.pem"
-    path.write_text(view.root_certificate)
-    return str(path)

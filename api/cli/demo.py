@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from api.demo.site import Site
 
 
+def register(app: typer.Typer) -> None:
+    app.command()(demo)
+
+
 def demo(
     once: Annotated[
         bool, typer.Option("--once", help="Play the whole story, check every step, and stop.")

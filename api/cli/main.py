@@ -1,67 +1,90 @@
 """Puts the commands together, and turns failures into one clear line and an exit code."""
 
 import sys
-from collections.abc import Callable
-from importlib import metadata
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from api.cli import access, connect, demo, service, tokens
-from api.cli.output import ExitCode, fail, out
-from api.client import ApiError, ApiUnreachable
-from broker.domain.errors import BrokerError
-from broker.settings_faults import SettingsError
+from api.cli.output import ExitCode, exit_code, fail, out
+from api.failures import ApiError, ApiUnreachable
+from broker.config.faults import SettingsError
+from broker.domain.errors import BrokerError, NotFound
 
-app = typer.Typer(
-    name="pgcurfew",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
+# What each module registers, in the order of the help. To load them all takes longer than most
+# commands take to run: only the help, and who mistypes a command, wait for that.
+COMMANDS = {
+    "access": (
+        *("request", "approve", "deny", "cancel", "comment", "escalate", "ls", "show", "extend"),
+        *("relinquish", "revoke", "review", "alarms", "acknowledge"),
+    ),
+    "connect": ("credential", "connect"),
+    "execute": ("exec",),
+    "login": ("login", "logout", "whoami"),
+    "allowances": ("allowance",),
+    "service": ("migrate", "serve", "api", "proxy", "reaper"),
+    "targets": ("bootstrap", "doctor", "rotate"),
+    "sessions": ("sessions",),
+    "bans": ("bans",),
+    "policy": ("policy",),
+    "tokens": ("token",),
+    "audit": ("audit",),
+    "break_glass": ("break-glass",),
+    "demo": ("demo",),
+}
+_VERSION = "--version"
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata  # noqa: PLC0415  (nothing else needs it)
+
         out.print(f"pgcurfew {metadata.version('pgcurfew')}")
         raise typer.Exit
 
 
-@app.callback()
-def options(
+def _options(
     _version: Annotated[
         bool,
-        typer.Option("--version", help="Show it and exit.", callback=_show_version, is_eager=True),
+        typer.Option(_VERSION, help="Show it and exit.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
     """Every PostgreSQL credential gets a curfew."""
 
 
-access.register(app)
-connect.register(app)
-service.register(app)
-app.add_typer(tokens.app, name="token")
-app.command("demo")(demo.demo)
+def make_app(arguments: Sequence[str]) -> typer.Typer:
+    """Return the command that the arguments name, as the only one, or all if they name none."""
+    app = typer.Typer(
+        name="pgcurfew",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(_options)
+    for module in _needed(arguments[0] if arguments else ""):
+        import_module(f"api.cli.{module}").register(app)
+    return app
 
-_EXIT_BY_STATUS = {
-    400: ExitCode.DENIED,
-    401: ExitCode.DENIED,
-    403: ExitCode.DENIED,
-    404: ExitCode.NOT_FOUND,
-    422: ExitCode.DENIED,
-}
+
+def _needed(first: str) -> Sequence[str]:
+    if first == _VERSION:
+        return ()
+    return [module for module, names in COMMANDS.items() if first in names] or list(COMMANDS)
 
 
 def main() -> None:
     """The console script."""
-    sys.exit(_explained(app))
+    sys.exit(_explained(make_app(sys.argv[1:])))
 
 
 def _explained(run: Callable[[], object]) -> int:
     try:
         run()
     except ApiError as error:
-        return fail(str(error), _EXIT_BY_STATUS.get(error.status, ExitCode.ERROR))
+        return fail(str(error), exit_code(error))
+    except NotFound as error:
+        return fail(str(error), ExitCode.NOT_FOUND)
     except (ApiUnreachable, SettingsError, BrokerError) as error:
         return fail(str(error), ExitCode.ERROR)
     except KeyboardInterrupt:

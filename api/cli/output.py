@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from api.failures import ApiError
 from broker.domain.duration import format_duration
 
 out = Console(highlight=False, soft_wrap=True)
+err = Console(highlight=False, stderr=True)  # for what is not the answer
 
 
 class ExitCode(IntEnum):
@@ -24,9 +26,27 @@ class ExitCode(IntEnum):
     TIMED_OUT = 4
 
 
+_BY_STATUS = {
+    400: ExitCode.DENIED,
+    401: ExitCode.DENIED,
+    403: ExitCode.DENIED,
+    404: ExitCode.NOT_FOUND,
+    422: ExitCode.DENIED,
+}
+
+
+def exit_code(error: ApiError) -> ExitCode:
+    return _BY_STATUS.get(error.status, ExitCode.ERROR)
+
+
+def warn(message: str) -> None:
+    """Say something that is not what was asked for."""
+    print(f"pgcurfew: {message}", file=sys.stderr)  # noqa: T201
+
+
 def fail(message: str, code: ExitCode) -> int:
     """Say what went wrong; return the exit code."""
-    print(f"pgcurfew: {message}", file=sys.stderr)  # noqa: T201
+    warn(message)
     return code
 
 
@@ -41,11 +61,16 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under their columns, empty columns left out."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=column in ("id", "grant", "request"))
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # never markup: people wrote some of it
+    every = list(rows)
+    filled = [number for number in range(len(columns)) if any(row[number] for row in every)]
+    for number in filled:
+        name = columns[number]
+        table.add_column(name, no_wrap=name in ("id", "grant", "request"))
+    for row in every:
+        # Never markup: people wrote some of it.
+        table.add_row(*(Text(row[number]) for number in filled))
     if table.row_count:
         out.print(table)
     else:

@@ -8,12 +8,13 @@ import contextlib
 import logging
 import signal
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator, Mapping
 
-from broker.settings import Settings
+from broker.config.settings import Settings
 
 _RESTART_DELAY_S = 1.0
+_RELOAD = b"reload\n"  # on its standard input: it is to read its settings again
 _UNUSABLE = 2  # the proxy's exit code for settings that it can never start with
 
 # What any program may need of its surroundings. Everything else is left behind.
@@ -51,8 +52,11 @@ def proxy_environment(settings: Settings, environment: Mapping[str, str]) -> dic
     }
 
 
-async def keep_proxy(environment: dict[str, str], stop: asyncio.Event) -> bool:
-    """Keep the proxy's supervisor running until `stop`, then let it drain.
+async def keep_proxy(
+    environment: dict[str, str], stop: asyncio.Event, reload: asyncio.Event
+) -> bool:
+    """Keep the proxy's supervisor running until `stop`, then let it drain. On `reload` it is asked
+    to read its settings again.
 
     Returns False, and sets `stop`, if it can never start.
     """
@@ -68,8 +72,10 @@ async def keep_proxy(environment: dict[str, str], stop: asyncio.Event) -> bool:
         async with asyncio.TaskGroup() as tasks:
             ended = tasks.create_task(process.wait())
             stopping = tasks.create_task(stop.wait())
+            passing_on = tasks.create_task(_pass_on(process, reload))
             await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            passing_on.cancel()
             if not ended.done():
                 process.send_signal(signal.SIGTERM)
         if stop.is_set():
@@ -83,6 +89,14 @@ async def keep_proxy(environment: dict[str, str], stop: asyncio.Event) -> bool:
     return True
 
 
+async def _pass_on(process: Process, reload: asyncio.Event) -> None:
+    assert process.stdin is not None
+    while True:
+        await reload.wait()
+        reload.clear()
+        process.stdin.write(_RELOAD)
+
+
 def _is_setting(name: str) -> bool:
     return name.startswith("PGCURFEW_") and "__" in name
 
@@ -93,7 +107,14 @@ def _proxy_references(settings: Settings) -> list[str]:
 
 def _admin_references(settings: Settings) -> list[str]:
     admins = [target.admin.password for target in settings.targets.values()]
-    return [settings.ledger.password, *admins]
+    signing = [settings.keys.ticket_key] if settings.keys.ticket_key is not None else []
+    return [settings.ledger.password, *admins, *signing, *_on_call_references(settings)]
+
+
+def _on_call_references(settings: Settings) -> list[str]:
+    vendors = [settings.oncall.pagerduty, settings.oncall.incident_io]
+    keys = [each.routing_key for each in settings.oncall.schedules.values()]
+    return [*(each.token for each in vendors if each), *(each for each in keys if each)]
 
 
 def _names_in(references: list[str]) -> Iterator[str]:

@@ -8,26 +8,34 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
+import uvloop
 from aiohttp import web
 
 from api.app import make_app
 from api.cli.output import out
 from api.cli.proxy_process import keep_proxy, proxy_command, proxy_environment
-from broker.assembly import open_broker
+from api.door import Door
+from broker.assembly.broker import open_broker
+from broker.assembly.cookie_keys import read_cookie_keys
+from broker.config.settings import Settings, config_path, load_settings
+from broker.domain.errors import Unavailable
 from broker.endpoints import (
     ledger_login,
     proxy_ledger_login,
+    public_url,
     read_proxy_keys,
     split_listen,
     unusable_listen,
 )
 from broker.reaper import run_reaper
 from broker.service.broker import Broker
-from broker.settings import Settings, config_path, load_settings
 
+# They log each request that they make, and each of its failures: we say what matters, once.
+_TALKATIVE = ("httpx", "httpx2", "pagerduty")
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _log = logging.getLogger("pgcurfew")
@@ -50,7 +58,10 @@ def migrate() -> None:
 
 
 def serve() -> None:
-    """Run broker, API and proxies until SIGTERM or Ctrl-C."""
+    """Run broker, API and proxies until SIGTERM or Ctrl-C.
+
+    SIGHUP lets them read settings and policies again.
+    """
     _run(with_api=True, with_proxy=True)
 
 
@@ -65,7 +76,10 @@ def reaper() -> None:
 
 
 def proxy() -> None:
-    """Run only the proxies, in a process without admin secrets."""
+    """Run only the proxies, in a process without admin secrets.
+
+    SIGHUP lets them read their settings again.
+    """
     config = config_path()
     settings = load_settings(config)
     command = proxy_command()
@@ -74,40 +88,69 @@ def proxy() -> None:
 
 def _run(*, with_api: bool, with_proxy: bool) -> None:
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     config = config_path()
     settings = load_settings(config)
     if with_proxy:
         # What only the proxies need is checked here too, so that one start names every fault.
         proxy_ledger_login(settings, config)
         read_proxy_keys(settings, config)
-    listener = _listen(settings, config) if with_api else None
-    usable = asyncio.run(_serve(settings, config, listener, with_proxy=with_proxy))
+    site = Site(_listen(settings, config), _door(settings, config)) if with_api else None
+    usable = uvloop.run(_serve(settings, config, site, with_proxy=with_proxy))
     if not usable:
         raise typer.Exit(1)
 
 
-async def _serve(
-    settings: Settings, config: Path, listener: socket.socket | None, *, with_proxy: bool
-) -> bool:
-    stop = asyncio.Event()
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the API listens, and how browsers come in there."""
+
+    listener: socket.socket
+    door: Door
+
+
+async def _serve(settings: Settings, config: Path, site: Site | None, *, with_proxy: bool) -> bool:
+    stop, told, proxies_told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def reload() -> None:
+        told.set()
+        proxies_told.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     async with open_broker(settings, config) as broker, asyncio.TaskGroup() as tasks:
+        await broker.policies.begin()
         working = tasks.create_task(run_reaper(broker))
+        listening = tasks.create_task(_reload_when_told(broker, told))
+        environment = proxy_environment(settings, os.environ)
         proxies = (
-            tasks.create_task(keep_proxy(proxy_environment(settings, os.environ), stop))
-            if with_proxy
-            else None
+            tasks.create_task(keep_proxy(environment, stop, proxies_told)) if with_proxy else None
         )
-        if listener is not None:
-            async with _listening(broker, listener):
+        if site is not None:
+            async with _listening(broker, site):
                 await stop.wait()
         else:
             await stop.wait()
         _log.info("stopping")
         usable = await proxies if proxies is not None else True
         working.cancel()
+        listening.cancel()
     return usable
+
+
+async def _reload_when_told(broker: Broker, told: asyncio.Event) -> None:
+    while True:
+        await told.wait()
+        told.clear()
+        try:
+            await broker.policies.look(told=True)
+        except Unavailable as error:
+            _log.warning("settings and policies are read again later: %s", error)
+        except Exception:
+            # Whatever it is: what was in force stays, and the service with it.
+            _log.exception("settings and policies could not be read again")
 
 
 def _listen(settings: Settings, config: Path) -> socket.socket:
@@ -119,13 +162,17 @@ def _listen(settings: Settings, config: Path) -> socket.socket:
         raise unusable_listen("api.listen", settings.api.listen, error, config) from None
 
 
+def _door(settings: Settings, config: Path) -> Door:
+    return Door(public_url(settings), read_cookie_keys(settings, config))
+
+
 @asynccontextmanager
-async def _listening(broker: Broker, listener: socket.socket) -> AsyncIterator[None]:
-    runner = web.AppRunner(make_app(broker), access_log=None)
+async def _listening(broker: Broker, site: Site) -> AsyncIterator[None]:
+    runner = web.AppRunner(make_app(broker, site.door), access_log=None)
     await runner.setup()
     try:
-        await web.SockSite(runner, listener).start()
-        _log.info("the API listens on %s", listener.getsockname()[:2])
+        await web.SockSite(runner, site.listener).start()
+        _log.info("the API listens on %s", site.listener.getsockname()[:2])
         yield
     finally:
         await runner.cleanup()

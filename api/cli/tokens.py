@@ -1,42 +1,54 @@
 """Operators' commands about bearer tokens. They work on the ledger itself: the first token cannot
 come from an API that wants one."""
 
-import asyncio
-import getpass
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
+from api.cli.operating import operator, with_broker
 from api.cli.options import AsJson, MaybeFor
 from api.cli.output import moment, out, print_json, print_table
 from api.schemas import TokenView
-from broker.assembly import open_broker
-from broker.service.tokens import Tokens
-from broker.settings import config_path, load_settings
+from broker.config.identity import SERVICE
+from broker.domain.authorization import Action
+from broker.domain.identity.workload import machine_email
+from broker.service.broker import Broker
 
 app = typer.Typer(help="Bearer tokens for the API.", no_args_is_help=True)
 
-Result = TypeVar("Result")
+
+def register(main: typer.Typer) -> None:
+    main.add_typer(app, name="token")
 
 
 @app.command()
 def create(
-    email: str,
+    holder: Annotated[str, typer.Argument(metavar="EMAIL", help="Of whom; or a machine's name.")],
     lifetime: MaybeFor = None,
     label: Annotated[str, typer.Option("--label", help="What it is for.")] = "",
+    scope: Annotated[
+        list[Action] | None,
+        typer.Option("--scope", help="What it is good for. May be repeated; default: everything."),
+    ] = None,
+    service: Annotated[
+        bool, typer.Option("--service", help="For a machine of identity.machines.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a token for a person of identity.people, shown once; for 90 days unless --for says."""
+    """Make a token for a person or a machine, shown once; for 90 days unless --for says."""
+    email = machine_email(holder, SERVICE) if service and "@" not in holder else holder
 
-    async def make(tokens: Tokens) -> TokenView:
-        new = await tokens.create(
-            email, label=label, lifetime=lifetime or timedelta(days=90), actor=_operator()
+    async def make(broker: Broker) -> TokenView:
+        new = await broker.tokens.create(
+            email,
+            label=label,
+            lifetime=lifetime,
+            actor=operator(),
+            scopes=frozenset(scope) if scope else None,
         )
         return TokenView.of(new.token, new.secret)
 
-    view = _with_tokens(make)
+    view = with_broker(make)
     if as_json:
         print_json(view)
     else:
@@ -48,23 +60,27 @@ def create(
 def ls(as_json: AsJson = False) -> None:
     """List tokens, without their secrets, which nobody has any more."""
 
-    async def fetch(tokens: Tokens) -> list[TokenView]:
-        return [TokenView.of(each) for each in await tokens.list()]
+    async def fetch(broker: Broker) -> list[TokenView]:
+        return [TokenView.of(each) for each in await broker.tokens.list()]
 
-    views = _with_tokens(fetch)
+    views = with_broker(fetch)
     if as_json:
         print_json(views)
         return
     print_table(
         "Tokens",
-        ("id", "person", "label", "made", "until", "revoked"),
+        ("id", "of", "kind", "good for", "label", "made", "by", "until", "last used", "revoked"),
         [
             (
                 each.id,
                 each.person,
+                each.kind,
+                "everything" if each.scopes is None else " ".join(each.scopes),
                 each.label,
                 moment(each.created_at),
+                each.created_by,
                 moment(each.expires_at),
+                moment(each.last_used_at),
                 moment(each.revoked_at),
             )
             for each in views
@@ -76,23 +92,8 @@ def ls(as_json: AsJson = False) -> None:
 def revoke(token_id: Annotated[str, typer.Argument(metavar="TOKEN")]) -> None:
     """Make a token useless."""
 
-    async def end(tokens: Tokens) -> TokenView:
-        return TokenView.of(await tokens.revoke(token_id, actor=_operator()))
+    async def end(broker: Broker) -> TokenView:
+        return TokenView.of(await broker.tokens.revoke(token_id, actor=operator()))
 
-    view = _with_tokens(end)
+    view = with_broker(end)
     out.print(f"{view.id} of {view.person} is revoked.", markup=False)
-
-
-def _with_tokens(use: Callable[[Tokens], Awaitable[Result]]) -> Result:
-    config = config_path()
-
-    async def run() -> Result:
-        async with open_broker(load_settings(config), config) as broker:
-            return await use(broker.tokens)
-
-    return asyncio.run(run())
-
-
-def _operator() -> str:
-    """Name who works on the ledger's machine, for the audit trail."""
-    return f"operator:{getpass.getuser()}"

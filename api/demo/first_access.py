@@ -14,7 +14,7 @@ async def get_first_access(site: Site) -> str:
         asked = await requester.request(
             "orders", "orders_reader", duration=parse_duration("1h"), reason="look around"
         )
-        grant = await reviewer.approve(asked.id, comment="welcome")
+        grant = (await reviewer.approve(asked.id, comment="welcome")).given
         credential = await requester.hand_out(grant.id)
     root = site.home / "proxy-root.pem"
     root.write_text(credential.root_certificate)

@@ -183,7 +183,7 @@ def _write_settings(
                     {"target": "orders", "role": "orders_owner"},
                 ],
                 "max_duration": "1h",
-                "reason_required": True,
+                "require": ["reason"],
             },
         ],
     }

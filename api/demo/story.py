@@ -65,7 +65,7 @@ class Story:
 
     async def _approve(self, reviewer: Client, request: RequestView) -> GrantView:
         started = time.monotonic()
-        grant = await reviewer.approve(request.id)
+        grant = (await reviewer.approve(request.id)).given
         self._require(grant.state == "active", f"the grant is {grant.state}: {grant.last_error}")
         took = round((time.monotonic() - started) * 1000)
         self._tell(
@@ -143,8 +143,10 @@ class Story:
 
     async def _prove(self, requester: Client, grant: GrantView) -> None:
         receipt = await requester.get_receipt(grant.id)
-        left = receipt["left"]
-        self._require(left["roles"] == 0 and not any(left.values()), f"something is left: {left}")
+        facts = receipt.receipt
+        missing = [line.claim for line in facts.lines if not line.proved]
+        self._require(facts.proved and not missing, f"not proved: {missing}")
+        self._require(not facts.findings, f"something was left: {facts.findings}")
         sessions = (await requester.list_sessions(grant_id=grant.id)).items
         self._require(
             bool(sessions) and all(each.ended_at for each in sessions),
@@ -152,8 +154,8 @@ class Story:
         )
         self._tell(
             "The receipt, as PostgreSQL itself says",
-            ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in left.items())
-            + f" left of {receipt['login']}; {len(sessions)} sessions on record",
+            f"number {receipt.number}, {receipt.hash[:16]}…: "
+            + "; ".join(line.claim for line in facts.lines),
         )
 
     async def _until_a_session_is_open(self, requester: Client, grant: GrantView) -> None:

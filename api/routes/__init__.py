@@ -14,6 +14,8 @@ _DEFAULT_LIMIT = 50
 _MAX_LIMIT = 500
 _ID = r"[a-z]{3}_[0-9a-z]{1,32}"
 
+_NUMBER = re.compile("[0-9]{1,18}")  # PostgreSQL's bigint holds them all
+
 BodyType = TypeVar("BodyType", bound=BaseModel)
 
 
@@ -36,10 +38,31 @@ def path_id(request: web.Request, kind: IdKind, what: str) -> str:
 
 def page_of(request: web.Request) -> tuple[str | None, int]:
     """Return `after` and `limit`. Raises Invalid."""
+    return id_in_query(request, "after"), limit_of(request)
+
+
+def limit_of(request: web.Request) -> int:
+    """Return how long a page may be. Raises Invalid."""
     text = request.query.get("limit", str(_DEFAULT_LIMIT))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MAX_LIMIT:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= _MAX_LIMIT:
         raise Invalid(f"limit must be a number from 1 to {_MAX_LIMIT}, not {text!r}")
-    return id_in_query(request, "after"), int(text)
+    return int(text)
+
+
+def number_in_path(request: web.Request, what: str) -> int:
+    """Return the number in the path. Raises NotFound for anything that is none."""
+    text = request.match_info["number"]
+    if not _NUMBER.fullmatch(text):
+        raise NotFound(what, text)
+    return int(text)
+
+
+def number_in_query(request: web.Request, name: str) -> int | None:
+    """Return a query parameter that must be a number. Raises Invalid."""
+    text = request.query.get(name)
+    if text is not None and not _NUMBER.fullmatch(text):
+        raise Invalid(f"{name} must be a number, for example 12")
+    return None if text is None else int(text)
 
 
 def id_in_query(request: web.Request, name: str) -> str | None:

@@ -2,11 +2,23 @@
 
 from aiohttp import web
 
-from api.keys import ACTOR, BROKER
+from api.keys import ACTOR, BROKER, REACH
 from api.routes import choice, page_of, path_id, read_body, render, source_of
-from api.schemas import CredentialView, GrantView, Page, Revocation
+from api.schemas import (
+    ApprovalView,
+    CredentialView,
+    Extension,
+    FindingView,
+    GrantView,
+    NewReview,
+    Page,
+    ReviewView,
+    Revocation,
+)
 from broker.domain.grant import GrantState
 from broker.domain.ids import IdKind
+from broker.domain.request import RequestState
+from broker.service.extensions import More
 
 routes = web.RouteTableDef()
 
@@ -35,7 +47,7 @@ async def get(request: web.Request) -> web.Response:
 @routes.post("/v1/grants/{id}/credential")
 async def hand_out(request: web.Request) -> web.Response:
     grant_id = path_id(request, IdKind.GRANT, "grant")
-    credential = await request.app[BROKER].grants.hand_out(
+    credential = await request.app[BROKER].hand_out(
         grant_id, request[ACTOR], source=source_of(request)
     )
     response = render(CredentialView.of(credential), status=201)
@@ -53,15 +65,58 @@ async def relinquish(request: web.Request) -> web.Response:
 async def revoke(request: web.Request) -> web.Response:
     grant_id = path_id(request, IdKind.GRANT, "grant")
     body = await read_body(request, Revocation)
-    details = await request.app[BROKER].revoke(grant_id, request[ACTOR], reason=body.reason)
+    details = await request.app[BROKER].revoke(
+        grant_id, request[ACTOR], reason=body.reason, reach=request[REACH]
+    )
     return _ending(GrantView.of(details))
 
 
 @routes.get("/v1/grants/{id}/receipt")
 async def receipt(request: web.Request) -> web.Response:
     grant_id = path_id(request, IdKind.GRANT, "grant")
-    facts = await request.app[BROKER].grants.get_receipt(grant_id, request[ACTOR])
-    return web.json_response(facts)
+    found = await request.app[BROKER].grants.get_receipt(grant_id, request[ACTOR])
+    # As it was sealed: through a model, times would be written otherwise than its hash covers.
+    return web.json_response(
+        {
+            "number": found.link.number,
+            "previous": found.link.previous.hex(),
+            "hash": found.link.hash.hex(),
+            "receipt": found.facts,
+        }
+    )
+
+
+@routes.get("/v1/grants/{id}/findings")
+async def findings(request: web.Request) -> web.Response:
+    grant_id = path_id(request, IdKind.GRANT, "grant")
+    found = await request.app[BROKER].grants.get_findings(grant_id, request[ACTOR])
+    return render(Page(items=tuple(FindingView.of(each) for each in found), next=None))
+
+
+@routes.post("/v1/grants/{id}/extension")
+async def extend(request: web.Request) -> web.Response:
+    grant_id = path_id(request, IdKind.GRANT, "grant")
+    body = await read_body(request, Extension)
+    more = More(duration=body.duration, reason=body.reason, source=source_of(request))
+    extended = await request.app[BROKER].extend(
+        grant_id, request[ACTOR], more, reach=request[REACH]
+    )
+    pending = extended.request.request.state is RequestState.PENDING
+    return render(ApprovalView.of(extended), status=202 if pending else 200)
+
+
+@routes.get("/v1/grants/{id}/review")
+async def get_review(request: web.Request) -> web.Response:
+    grant_id = path_id(request, IdKind.GRANT, "grant")
+    return render(ReviewView.of(await request.app[BROKER].reviews.get(grant_id, request[ACTOR])))
+
+
+@routes.post("/v1/grants/{id}/review")
+async def review(request: web.Request) -> web.Response:
+    grant_id = path_id(request, IdKind.GRANT, "grant")
+    body = await read_body(request, NewReview)
+    written = await request.app[BROKER].reviews.write(grant_id, request[ACTOR], body.text)
+    return render(ReviewView.of(written), status=201)
 
 
 def _ending(view: GrantView) -> web.Response:

@@ -1,10 +1,11 @@
-"""/v1/sessions: who is, and was, connected."""
+"""/v1/sessions: who is, and was, connected, and putting an end to it."""
 
 from aiohttp import web
 
-from api.keys import ACTOR, BROKER
-from api.routes import choice, id_in_query, page_of, render
+from api.keys import ACTOR, BROKER, REACH
+from api.routes import choice, id_in_query, page_of, path_id, render
 from api.schemas import Page, SessionView
+from broker.domain.ids import IdKind
 
 routes = web.RouteTableDef()
 
@@ -22,3 +23,29 @@ async def list_sessions(request: web.Request) -> web.Response:
     )
     views = tuple(SessionView.of(each) for each in found)
     return render(Page(items=views, next=views[-1].id if len(views) == limit else None))
+
+
+@routes.get("/v1/sessions/{id}")
+async def get(request: web.Request) -> web.Response:
+    session_id = path_id(request, IdKind.SESSION, "session")
+    return render(
+        SessionView.of(await request.app[BROKER].sessions.get(session_id, request[ACTOR]))
+    )
+
+
+@routes.delete("/v1/sessions/{id}")
+async def kill(request: web.Request) -> web.Response:
+    """202 while its proxy is still ending it, 200 once it is over."""
+    session_id = path_id(request, IdKind.SESSION, "session")
+    row = await request.app[BROKER].kill_session(session_id, request[ACTOR], reach=request[REACH])
+    return render(SessionView.of(row), status=202 if row.ended_at is None else 200)
+
+
+@routes.delete("/v1/grants/{id}/sessions")
+async def kill_all(request: web.Request) -> web.Response:
+    """202 while a proxy is still ending one of them, 200 once all are over."""
+    grant_id = path_id(request, IdKind.GRANT, "grant")
+    rows = await request.app[BROKER].kill_sessions(grant_id, request[ACTOR], reach=request[REACH])
+    views = tuple(SessionView.of(each) for each in rows)
+    some_left = any(each.ended_at is None for each in rows)
+    return render(Page(items=views, next=None), status=202 if some_left else 200)

@@ -1,10 +1,15 @@
-"""/v1/targets: what this person may ask for, and whether it answers."""
+"""/v1/targets: what this person may ask for, whether it answers, and what is wrong with it."""
 
 from aiohttp import web
 
 from api.keys import ACTOR, BROKER
+from api.operating_schemas import CheckupView
 from api.routes import render
 from api.schemas import Page, RoleView, TargetView
+from broker.domain.catalog import CatalogRole
+from broker.domain.errors import NotFound
+from broker.service.health import TargetHealth
+from broker.service.visible import visible_roles
 
 routes = web.RouteTableDef()
 
@@ -12,19 +17,35 @@ routes = web.RouteTableDef()
 @routes.get("/v1/targets")
 async def list_targets(request: web.Request) -> web.Response:
     context = request.app[BROKER].context
-    allowed = context.catalog.allowed_to(request[ACTOR], context.policies)
+    visible = visible_roles(context, request[ACTOR])
     views = tuple(
         TargetView.of(
             health,
             tuple(
-                RoleView(
-                    name=role,
-                    description=context.catalog.targets[health.target].roles[role].description,
-                )
-                for role in allowed[health.target]
+                _role_view(context.catalog.targets[health.target].roles[role], health)
+                for role in visible[health.target]
             ),
         )
         for health in request.app[BROKER].health.targets()
-        if health.target in allowed
+        if health.target in visible
     )
     return render(Page(items=views, next=None))
+
+
+@routes.get("/v1/targets/{name}/findings")
+async def findings(request: web.Request) -> web.Response:
+    """Look the target over now."""
+    name = request.match_info["name"]
+    if name not in request.app[BROKER].context.targets:
+        raise NotFound("target", name)
+    return render(CheckupView.of(await request.app[BROKER].doctor.check(name)))
+
+
+def _role_view(role: CatalogRole, health: TargetHealth) -> RoleView:
+    faults = health.role_faults.get(role.name, ())
+    return RoleView(
+        name=role.name,
+        description=role.description,
+        kinds=tuple(sorted(role.kinds)),
+        problem="; ".join(faults) or None,
+    )

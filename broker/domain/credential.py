@@ -114,6 +114,24 @@ def verifier_text(verifier: Verifier) -> str:
     return text
 
 
+def password_verifier(password: str, salt: bytes) -> str:
+    """Return what PostgreSQL keeps about `password`. Raises ValueError if it is not printable
+    ASCII; `salt` is 16 random bytes."""
+    if len(salt) != SALT_BYTES:
+        raise ValueError(f"a salt is {SALT_BYTES} bytes, got {len(salt)}")
+    keys = client_keys(password, salt, USER_ITERATIONS)
+    return verifier_text(verifier_of(keys, salt, USER_ITERATIONS))
+
+
+def user_salt(proxy_key: ProxyKey, stable_name: str) -> bytes:
+    """Return the salt of every secret handed out under this user name.
+
+    A server names the salt before it sees a proof. As all secrets of one name share it, a proxy can
+    tell an old one from a wrong one. They are random, so that the salt keeps nothing apart.
+    """
+    return _hmac(proxy_key.key, b"pgcurfew salt" + stable_name.encode())[:SALT_BYTES]
+
+
 def mock_verifier(proxy_key: ProxyKey, user: str) -> Verifier:
     """Return a verifier that no password matches, always the same for the same name.
 

@@ -6,9 +6,11 @@ other fields its JSON data; none of them may ever be a secret.
 
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, ClassVar
 
 from broker.domain.duration import iso_duration
+from broker.domain.network import Network
 
 _ID_COLUMNS = ("request_id", "grant_id", "session_id")
 
@@ -30,11 +32,62 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityRefused(Event):
+    """Somebody showed what does not prove who they are. What begins with `unverified` is theirs to
+    choose. `unrecorded` others were refused since the last such event and left out."""
+
+    kind = "identity.refused"
+    reason: str
+    source: str | None
+    unverified_issuer: str | None
+    unverified_subject: str | None
+    unverified_kid: str | None
+    unrecorded: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonVouchedFor(Event):
+    """A provider says something new of somebody."""
+
+    kind = "person.vouched_for"
+    person: str
+    provider: str
+    groups: tuple[str, ...]
+    manager: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn(Event):
+    """A browser is somebody's from now on: their provider said so, or they showed a token."""
+
+    kind = "sign_in.begun"
+    sign_in_id: str
+    person: str
+    provider: str | None
+    token_id: str | None
+    source: str | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedOut(Event):
+    """Somebody signed out before their sign-ins were over; everywhere, if there are several."""
+
+    kind = "sign_in.ended"
+    sign_in_ids: tuple[str, ...]
+    person: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCreated(Event):
+    """Without `scopes` the token is good for all that its holder may do."""
+
     kind = "token.created"
     token_id: str
     person: str
-    expires_at: datetime | None
+    token_kind: str
+    scopes: tuple[str, ...] | None
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +100,116 @@ class TokenRevoked(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestMade(Event):
     kind = "request.made"
+    person: str
     target: str
     database: str
     role: str
     duration: timedelta
     reason: str
     policy: str
+    why: tuple[str, ...]
     source: str | None
+    networks: tuple[Network, ...]
+    pin_address: bool
+    extends: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRefused(Event):
+    """Somebody asked for what the policies do not let them have: it did not become a request."""
+
+    kind = "request.refused"
+    person: str
+    target: str
+    role: str
+    duration: timedelta | None
+    code: str
+    why: str
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestConsented(Event):
+    """One approver agrees; others may still have to."""
+
+    kind = "request.consented"
+    duration: timedelta | None
+    comment: str
+    break_glass: bool
+    allowance_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestCommented(Event):
+    kind = "request.commented"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEscalated(Event):
+    """The people on call may approve from here on, and are paged."""
+
+    kind = "request.escalated"
+    schedules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeoplePaged(Event):
+    """The people on call of a schedule were paged, or there is no pager behind it."""
+
+    kind = "request.paged"
+    schedule: str
+    paged: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenGlass(Event):
+    """One approver alone, or a sealed ticket, let somebody in, in an emergency. A review has to be
+    written."""
+
+    kind = "request.broken_glass"
+    person: str
+    review_due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewWritten(Event):
+    kind = "grant.reviewed"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowanceMade(Event):
+    """An approver agrees beforehand to what a person may ask for, in a window of time."""
+
+    kind = "allowance.made"
+    allowance_id: str
+    person: str
+    target: str
+    database: str
+    role: str
+    starts_at: datetime
+    ends_at: datetime
+    duration: timedelta
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowanceRevoked(Event):
+    kind = "allowance.revoked"
+    allowance_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestApproved(Event):
     kind = "request.approved"
+    cause: str
     duration: timedelta
     comment: str
+    cuts: tuple[str, ...]
+    networks: tuple[Network, ...]
+    pin_address: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +226,90 @@ class RequestCancelled(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLapsed(Event):
     kind = "request.lapsed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipGiven(Event):
+    kind = "grant.membership_given"
+    role: str
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRaised(Event):
+    """Somebody has to look at something."""
+
+    kind = "alarm.raised"
+    alarm_id: str
+    target: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmCleared(Event):
+    kind = "alarm.cleared"
+    alarm_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminRotated(Event):
+    """The broker's own login on a target has a new password."""
+
+    kind = "admin.rotated"
+    target: str
+    login: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoliciesChanged(Event):
+    """A version of the policy file came into force. `diff` is against the version `before`, and
+    `lines_left_out` of it are not here: the versions themselves are kept."""
+
+    kind = "policies.changed"
+    number: int
+    before: int | None
+    diff: str
+    lines_left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsChanged(Event):
+    """The same for the settings. `waiting` names the sections of which the broker goes on with what
+    it started with."""
+
+    kind = "settings.changed"
+    number: int
+    before: int | None
+    diff: str
+    lines_left_out: int
+    waiting: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoliciesRefused(Event):
+    """The policy file on this host cannot be used; what was in force stays."""
+
+    kind = "policies.refused"
+    host: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsRefused(Event):
+    """The settings on this host cannot be used; what was in force stays."""
+
+    kind = "settings.refused"
+    host: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantActivated(Event):
+    """Its secret is wanted for the first time, which starts its clock."""
+
+    kind = "grant.activated"
+    until: datetime
+    cuts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +336,65 @@ class GrantEnding(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrantExtended(Event):
+    kind = "grant.extended"
+    was_until: datetime
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantShortened(Event):
+    """A sealed ticket was used: its grant ends with that."""
+
+    kind = "grant.shortened"
+    was_until: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketSealed(Event):
+    """Somebody may get in with it while everything else is down."""
+
+    kind = "ticket.sealed"
+    ticket_id: str
+    person: str
+    target: str
+    database: str
+    role: str
+    networks: tuple[Network, ...]
+    expires_at: datetime
+    access: timedelta
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketUsed(Event):
+    """The first session under a ticket. A proxy says so once it can: `at` may be long ago."""
+
+    kind = "ticket.used"
+    ticket_id: str
+    client_address: str
+    until: datetime
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantQuarantined(Event):
+    """Nobody has access any more, but something holds what is to be removed."""
+
+    kind = "grant.quarantined"
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GrantEnded(Event):
-    """The proof: the login is gone."""
+    """The receipt is written: its number, its hash, and whether every line of it is proved."""
 
     kind = "grant.ended"
-    login: str
-    oid: int | None
-    receipt: dict[str, Any]
+    receipt: int
+    hash: str
+    proved: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,11 +430,38 @@ class SessionRefused(Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionKilled(Event):
+    """Somebody wants the session to end, while its grant lives on."""
+
+    kind = "session.killed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Banned(Event):
+    """Too many wrong secrets came from an address, or for a user name."""
+
+    kind = "ban.begun"
+    whom: str
+    failures: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BanLifted(Event):
+    kind = "ban.lifted"
+    whom: str
+
+
 def _plain(value: Any) -> Any:
     match value:
         case datetime():
             return value.isoformat()
         case timedelta():
             return iso_duration(value)
+        case IPv4Network() | IPv6Network():
+            return str(value)
+        case tuple():
+            return [_plain(each) for each in value]
         case _:
             return value

@@ -22,6 +22,11 @@ class IdKind(StrEnum):
     GRANT = "grt"
     SESSION = "ses"
     WORKER = "wrk"
+    ALARM = "alm"
+    COMMENT = "cmt"
+    ALLOWANCE = "alw"
+    SIGN_IN = "sgn"
+    TICKET = "tkt"
 
 
 def new_id(kind: IdKind, now: datetime, random: bytes) -> str:

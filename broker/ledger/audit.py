@@ -1,6 +1,8 @@
 """The audit trail: append only. A row is written in the transaction of the change it records."""
 
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from broker.domain.events import Event
 from broker.ledger.connection import Db
@@ -9,6 +11,48 @@ _APPEND = """
     INSERT INTO curfew.audit_events (at, actor, kind, request_id, grant_id, session_id, data)
     VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
+_NEWEST = "SELECT data FROM curfew.audit_events WHERE kind = $1 ORDER BY seq DESC LIMIT 1"
+_SELECT = """
+    SELECT seq, at, actor, kind, request_id, grant_id, session_id, data FROM curfew.audit_events
+"""
+# Of each filter that is given. Left out otherwise, rather than compared with NULL, so that each
+# combination has a plan of its own.
+_CONDITIONS = {
+    "before": "seq < {}",
+    "grant_id": "grant_id = {}",
+    "request_id": "request_id = {}",
+    "kind": "kind = {}",
+    "since": "at >= {}",
+    "person": """(actor = {0}
+        OR request_id IN (SELECT r.id FROM curfew.requests r JOIN curfew.people p
+                              ON p.id IN (r.person_id, r.requester_id) WHERE p.email = {0})
+        OR grant_id IN (SELECT g.id FROM curfew.grants g JOIN curfew.people p
+                            ON p.id = g.person_id WHERE p.email = {0}))""",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which events are wanted; None means whichever. Of a `person`: what they did, and what was
+    done to requests and grants of theirs."""
+
+    grant_id: str | None = None
+    request_id: str | None = None
+    person: str | None = None
+    kind: str | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    seq: int
+    at: datetime
+    actor: str
+    kind: str
+    request_id: str | None
+    grant_id: str | None
+    session_id: str | None
+    data: dict[str, Any]
 
 
 async def append(db: Db, event: Event, *, actor: str, now: datetime) -> None:
@@ -23,3 +67,26 @@ async def append(db: Db, event: Event, *, actor: str, now: datetime) -> None:
         event.session_id,
         event.data(),
     )
+
+
+async def fetch_newest(db: Db, kind: str) -> dict[str, Any] | None:
+    """Return the data of the newest event of this kind."""
+    data: dict[str, Any] | None = await db.fetchval(_NEWEST, kind)
+    return data
+
+
+async def fetch_page(
+    db: Db, wanted: AuditFilter, *, before: int | None, limit: int
+) -> list[AuditRow]:
+    """Return at most `limit` events, newest first, of those that came before number `before`."""
+    given = {
+        name: value
+        for name, value in {**asdict(wanted), "before": before}.items()
+        if value is not None
+    }
+    conditions = [
+        _CONDITIONS[name].format(f"${number}") for number, name in enumerate(given, start=2)
+    ]
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    rows = await db.fetch(f"{_SELECT}{where} ORDER BY seq DESC LIMIT $1", limit, *given.values())
+    return [AuditRow(**dict(row)) for row in rows]

@@ -8,6 +8,8 @@ from broker.ledger.connection import Db
 
 GRANTS = "curfew_grants"  # payload: the id of a grant that changed
 CANCELS = "curfew_cancels"  # payload: the digest of a cancel key that a client presented
+SESSIONS = "curfew_sessions"  # payload: the id of a session that somebody wants to end
+BANS = "curfew_bans"  # no payload: the list has changed
 
 
 async def notify_grant(db: Db, grant_id: str) -> None:
@@ -16,3 +18,11 @@ async def notify_grant(db: Db, grant_id: str) -> None:
 
 async def notify_cancel(db: Db, digest: str) -> None:
     await db.execute("SELECT pg_notify($1, $2)", CANCELS, digest)
+
+
+async def notify_session(db: Db, session_id: str) -> None:
+    await db.execute("SELECT pg_notify($1, $2)", SESSIONS, session_id)
+
+
+async def notify_bans(db: Db) -> None:
+    await db.execute("SELECT pg_notify($1, '')", BANS)

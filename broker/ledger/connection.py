@@ -84,13 +84,20 @@ async def transaction(pool: Pool) -> AsyncIterator[Db]:
 
 
 @asynccontextmanager
-async def reading(pool: Pool) -> AsyncIterator[Db]:
-    """Borrow a connection for single statements that only read. Raises LedgerUnavailable."""
+async def autocommit(pool: Pool) -> AsyncIterator[Db]:
+    """Borrow a connection whose statements each commit by themselves. Raises LedgerUnavailable."""
     try:
         async with pool.acquire(timeout=_CONNECT_TIMEOUT_S) as db:
             yield db
     except UNREACHABLE as error:
         raise LedgerUnavailable from error
+
+
+@asynccontextmanager
+async def reading(pool: Pool) -> AsyncIterator[Db]:
+    """Borrow a connection for single statements that only read. Raises LedgerUnavailable."""
+    async with autocommit(pool) as db:
+        yield db
 
 
 def _arguments(login: LedgerLogin, application: str) -> dict[str, Any]:

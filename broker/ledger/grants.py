@@ -1,41 +1,55 @@
 """Every statement on table grants."""
 
 from datetime import datetime
+from ipaddress import IPv4Interface, IPv6Interface
 
 import asyncpg
 
-from broker.domain.grant import Grant, GrantEvent, GrantState
+from broker.domain.grant import Grant, GrantEvent, GrantKind, GrantState
+from broker.domain.network import Address
+from broker.domain.parameter import Parameter
 from broker.domain.person import Person
 from broker.ledger.connection import Db
+from broker.ledger.sight import VISIBLE, Visible
 
 COLUMNS = """
     g.id, g.request_id, g.person_id, p.email, p.name AS person_name, g.target, g.database, g.role,
-    g.state, g.granted_at, g.expires_at, g.end_reason, g.ended_by, g.end_comment, g.ended_at,
-    g.attempts, g.next_attempt_at, g.last_error
+    g.state, g.granted_at, g.expires_at, g.duration, g.end_reason, g.ended_by, g.end_comment,
+    g.ended_at, g.attempts, g.next_attempt_at, g.last_error, g.kind, g.member, g.networks,
+    g.pin_address, g.pinned_to, g.parameters, g.break_glass, g.sealed
 """
 _SELECT = f"""
     SELECT {COLUMNS} FROM curfew.grants g JOIN curfew.people p ON p.id = g.person_id
 """  # noqa: S608  (constant text)
+_WITH_LOGIN = f"""
+    SELECT {COLUMNS}, l.name AS login
+      FROM curfew.grants g
+      JOIN curfew.people p ON p.id = g.person_id
+      LEFT JOIN curfew.logins l ON l.grant_id = g.id
+     WHERE g.id = $1
+"""  # noqa: S608  (constant text)
 _INSERT = """
     INSERT INTO curfew.grants (id, request_id, person_id, target, database, role, state,
-                               granted_at, expires_at, next_attempt_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                               granted_at, expires_at, next_attempt_at, kind, member, networks,
+                               pin_address, duration, parameters, break_glass, sealed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 """
-_PAGE = (
-    _SELECT
-    + """
+_PAGE = f"""
+    SELECT {COLUMNS}, l.name AS login
+      FROM curfew.grants g
+      JOIN curfew.people p ON p.id = g.person_id
       JOIN curfew.requests r ON r.id = g.request_id
-     WHERE (g.person_id = $1 OR r.policy = ANY ($2))
-       AND ($3::text IS NULL OR g.state = $3)
-       AND ($4::text IS NULL OR g.id < $4)
-     ORDER BY g.id DESC LIMIT $5
-"""
-)
+      LEFT JOIN curfew.logins l ON l.grant_id = g.id
+     WHERE {VISIBLE}
+       AND ($7::text IS NULL OR g.state = $7)
+       AND ($8::text IS NULL OR g.id < $8)
+     ORDER BY g.id DESC LIMIT $9
+"""  # noqa: S608  (constant text)
 _LOCK_OVERDUE = (
     _SELECT
     + """
-      JOIN curfew.logins l ON l.grant_id = g.id
-     WHERE g.state IN ('provisioning', 'active')
+      LEFT JOIN curfew.logins l ON l.grant_id = g.id
+     WHERE g.state IN ('waiting', 'provisioning', 'active')
        AND (g.expires_at <= $1
             OR (g.state = 'active' AND l.rejected_at IS NOT NULL))
      ORDER BY g.expires_at LIMIT $2 FOR UPDATE OF g SKIP LOCKED
@@ -43,12 +57,33 @@ _LOCK_OVERDUE = (
 )
 _DUE = """
     SELECT id FROM curfew.grants
-     WHERE state IN ('provisioning', 'revoking') AND next_attempt_at <= $1
+     WHERE state IN ('provisioning', 'revoking', 'quarantined') AND next_attempt_at <= $1
      ORDER BY next_attempt_at LIMIT $2
 """
 _LIVING = """
     SELECT id FROM curfew.grants WHERE id = ANY ($1) AND target = $2 AND state <> 'ended'
 """
+_ACTIVE_LOGINS = """
+    SELECT g.id, l.oid FROM curfew.grants g JOIN curfew.logins l ON l.grant_id = g.id
+     WHERE g.target = $1 AND g.state = 'active' AND l.oid IS NOT NULL
+"""
+# A sealed ticket lies in a safe for months: its grant counts once somebody has come in with it.
+_OVERLAPS = """
+    SELECT EXISTS (
+        SELECT FROM curfew.grants g
+         WHERE target = $1 AND role = $2 AND id <> $3
+           AND (state <> 'ended' OR ended_at >= $4)
+           AND (NOT sealed OR EXISTS (SELECT FROM curfew.sessions WHERE grant_id = g.id)))
+"""
+_COUNT_LIVING = """
+    SELECT count(*) FROM curfew.grants WHERE person_id = $1 AND state <> 'ended'
+"""
+_SAVE_ACTIVATED = """
+    UPDATE curfew.grants
+       SET state = $2, expires_at = $3, duration = $4, next_attempt_at = $5, networks = $6
+     WHERE id = $1
+"""
+_SAVE_CURFEW = "UPDATE curfew.grants SET expires_at = $2, duration = $3 WHERE id = $1"
 _SAVE = """
     UPDATE curfew.grants
        SET state = $3, end_reason = $4, ended_by = $5, end_comment = $6, ended_at = $7,
@@ -70,6 +105,14 @@ async def insert(db: Db, grant: Grant) -> None:
         grant.granted_at,
         grant.expires_at,
         grant.next_attempt_at,
+        grant.kind,
+        grant.member,
+        grant.networks,
+        grant.pin_address,
+        grant.duration,
+        [[each.name, each.value] for each in grant.parameters],
+        grant.break_glass,
+        grant.sealed,
     )
 
 
@@ -78,24 +121,24 @@ async def fetch(db: Db, grant_id: str) -> Grant | None:
     return from_row(row) if row else None
 
 
+async def fetch_with_login(db: Db, grant_id: str) -> tuple[Grant, str | None] | None:
+    """Return the grant and the name of its login, if it has one of its own."""
+    row = await db.fetchrow(_WITH_LOGIN, grant_id)
+    return (from_row(row), row["login"]) if row else None
+
+
 async def lock(db: Db, grant_id: str) -> Grant | None:
     row = await db.fetchrow(_SELECT + " WHERE g.id = $1 FOR UPDATE OF g", grant_id)
     return from_row(row) if row else None
 
 
 async def fetch_page(
-    db: Db,
-    *,
-    person_id: str,
-    policies: list[str],
-    state: GrantState | None,
-    before: str | None,
-    limit: int,
-) -> list[Grant]:
-    """Return the person's grants, and those made under `policies`, newest first."""
-    return [
-        from_row(row) for row in await db.fetch(_PAGE, person_id, policies, state, before, limit)
-    ]
+    db: Db, visible: Visible, *, state: GrantState | None, before: str | None, limit: int
+) -> list[tuple[Grant, str | None]]:
+    """Return at most `limit` grants that a person may see, newest first, with the names of their
+    logins."""
+    rows = await db.fetch(_PAGE, *visible.arguments, state, before, limit)
+    return [(from_row(row), row["login"]) for row in rows]
 
 
 async def lock_overdue(db: Db, now: datetime, limit: int) -> list[Grant]:
@@ -115,6 +158,39 @@ async def fetch_due(db: Db, now: datetime, limit: int) -> list[str]:
 async def fetch_living(db: Db, target: str, grant_ids: list[str]) -> set[str]:
     """Return which of the grants are on this target and have not ended."""
     return {row["id"] for row in await db.fetch(_LIVING, grant_ids, target)}
+
+
+async def fetch_active_logins(db: Db, target: str) -> dict[str, int]:
+    """Return the OIDs of the logins of this target's active grants, by grant."""
+    return {row["id"]: row["oid"] for row in await db.fetch(_ACTIVE_LOGINS, target)}
+
+
+async def overlaps(db: Db, grant: Grant) -> bool:
+    """Say whether another grant gave the same role at some time of this one's life."""
+    return bool(await db.fetchval(_OVERLAPS, grant.target, grant.role, grant.id, grant.granted_at))
+
+
+async def save_curfew(db: Db, grant: Grant) -> None:
+    """Store when the grant ends."""
+    await db.execute(_SAVE_CURFEW, grant.id, grant.expires_at, grant.duration)
+
+
+async def save_activated(db: Db, grant: Grant) -> None:
+    """Store that a locked grant no longer waits."""
+    await db.execute(
+        _SAVE_ACTIVATED,
+        grant.id,
+        grant.state,
+        grant.expires_at,
+        grant.duration,
+        grant.next_attempt_at,
+        grant.networks,
+    )
+
+
+async def count_living(db: Db, person_id: str) -> int:
+    """Return how many grants the person has that have not ended."""
+    return int(await db.fetchval(_COUNT_LIVING, person_id))
 
 
 async def save(db: Db, grant: Grant, *, was: GrantState) -> bool:
@@ -146,6 +222,7 @@ def from_row(row: asyncpg.Record) -> Grant:
         state=GrantState(row["state"]),
         granted_at=row["granted_at"],
         expires_at=row["expires_at"],
+        duration=row["duration"],
         end_reason=GrantEvent(row["end_reason"]) if row["end_reason"] else None,
         ended_by=row["ended_by"],
         end_comment=row["end_comment"],
@@ -153,4 +230,21 @@ def from_row(row: asyncpg.Record) -> Grant:
         attempts=row["attempts"],
         next_attempt_at=row["next_attempt_at"],
         last_error=row["last_error"],
+        kind=GrantKind(row["kind"]),
+        member=row["member"],
+        networks=tuple(row["networks"]),
+        pin_address=row["pin_address"],
+        pinned_to=_address(row["pinned_to"]),
+        parameters=tuple(_parameter(*each) for each in row["parameters"]),
+        break_glass=row["break_glass"],
+        sealed=row["sealed"],
     )
+
+
+def _parameter(name: str, value: str | list[str]) -> Parameter:
+    return Parameter(name, value if isinstance(value, str) else tuple(value))
+
+
+def _address(value: Address | IPv4Interface | IPv6Interface | None) -> Address | None:
+    """The driver gives an inet as an interface if it has a prefix length, which ours never has."""
+    return value.ip if isinstance(value, IPv4Interface | IPv6Interface) else value

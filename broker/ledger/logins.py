@@ -10,27 +10,48 @@ from broker.domain.grant import Grant
 from broker.ledger import grants
 from broker.ledger.connection import Db
 
-_SELECT = "SELECT grant_id, name, oid, connection_limit, stored_key FROM curfew.logins"
-_INSERT = "INSERT INTO curfew.logins (grant_id, name, connection_limit) VALUES ($1, $2, $3)"
+_SELECT = """
+    SELECT grant_id, name, oid, connection_limit, stable_name, stored_key FROM curfew.logins
+"""
+_INSERT = """
+    INSERT INTO curfew.logins (grant_id, name, connection_limit, stable_name)
+    SELECT g.id, $2, $3, concat_ws('.', p.handle, g.target, g.role)
+      FROM curfew.grants g JOIN curfew.people p ON p.id = g.person_id
+     WHERE g.id = $1
+"""
 _SAVE_OID = "UPDATE curfew.logins SET oid = $2 WHERE grant_id = $1"
 _SAVE_VERIFIER = """
-    UPDATE curfew.logins
-       SET key_id = $2, salt = $3, iterations = $4, stored_key = $5, server_key = $6,
-           handed_out_at = NULL, rejected_at = NULL
-     WHERE grant_id = $1
+    UPDATE curfew.logins l
+       SET key_id = $4, salt = $5, iterations = $6, stored_key = $7, server_key = $8,
+           rejected_at = NULL
+      FROM curfew.grants g
+     WHERE l.grant_id = $1 AND g.id = l.grant_id AND g.person_id = $2
+       AND g.state = 'active' AND g.expires_at > $3 AND l.oid IS NOT NULL AND NOT g.sealed
 """
-_SAVE_HANDED_OUT = "UPDATE curfew.logins SET handed_out_at = $2 WHERE grant_id = $1"
-_FOR_PROXY = """
-    SELECT grant_id AS id, request_id, person_id, email, person_name, target, database, role,
-           state, granted_at, expires_at, end_reason, ended_by, end_comment, ended_at, attempts,
-           next_attempt_at, last_error,
-           name, key_id, salt, iterations, stored_key, server_key
-      FROM curfew.proxy_logins
+_MADE = """
+    SELECT l.grant_id, l.name, l.oid, l.connection_limit, l.stable_name, l.stored_key
+      FROM curfew.logins l JOIN curfew.grants g ON g.id = l.grant_id
+     WHERE g.target = $1 AND (g.state <> 'ended' OR g.ended_at >= $2)
+"""
+_OF_GRANTS = "SELECT * FROM curfew.proxy_logins WHERE id = ANY ($1)"
+# A login by its own name, or by the stable one: then living ones first, those for the database that
+# the client names before others, and the newest of what is left. Nobody comes in by the name of a
+# sealed one: a ticket's secret opens nothing without the ticket, and its clock.
+_BY_USER = """
+    SELECT * FROM (SELECT * FROM curfew.proxy_logins WHERE name = $1
+                   UNION ALL
+                   SELECT * FROM curfew.proxy_logins WHERE stable_name = $1) AS found
+     WHERE NOT sealed
+     ORDER BY name = $1 DESC, state = 'active' DESC, database = $2 DESC, id DESC LIMIT $3
 """
 # The key is compared because a secret handed out meanwhile has already replaced it, which is no
 # reason for alarm.
 _MARK_REJECTED = """
     UPDATE curfew.logins SET rejected_at = $3 WHERE grant_id = $1 AND stored_key = $2
+"""
+# Of a sealed one the ledger knows no key, and there is never another.
+_MARK_SEALED_REJECTED = """
+    UPDATE curfew.logins SET rejected_at = $2 WHERE grant_id = $1 AND stored_key IS NULL
 """
 
 
@@ -38,6 +59,7 @@ _MARK_REJECTED = """
 class Login:
     """The ephemeral role of a grant. `oid` is unknown until the target has made it.
 
+    `stable_name` leads to the person's living grant of the same role, whichever that is.
     `stored_key` is that of the newest secret, or None before the first one.
     """
 
@@ -45,6 +67,7 @@ class Login:
     name: str
     oid: int | None
     connection_limit: int
+    stable_name: str
     stored_key: bytes | None = field(default=None, repr=False)
 
 
@@ -53,18 +76,24 @@ class ProxyLogin:
     """What a proxy knows of a login: its grant, and how to verify the user's secret."""
 
     name: str
+    connection_limit: int
     grant: Grant
     key_id: str
     verifier: Verifier
 
 
-async def insert(db: Db, login: Login) -> None:
-    await db.execute(_INSERT, login.grant_id, login.name, login.connection_limit)
+async def insert(db: Db, grant_id: str, *, name: str, connection_limit: int) -> None:
+    await db.execute(_INSERT, grant_id, name, connection_limit)
 
 
 async def fetch(db: Db, grant_id: str) -> Login | None:
     row = await db.fetchrow(_SELECT + " WHERE grant_id = $1", grant_id)
     return Login(**dict(row)) if row else None
+
+
+async def fetch_made(db: Db, target: str, since: datetime) -> list[Login]:
+    """Return the logins of grants on this target that had not ended by `since`."""
+    return [Login(**dict(row)) for row in await db.fetch(_MADE, target, since)]
 
 
 async def lock(db: Db, grant_id: str) -> Login | None:
@@ -74,7 +103,8 @@ async def lock(db: Db, grant_id: str) -> Login | None:
 
 
 async def lock_if_free(db: Db, grant_id: str) -> Login | None:
-    """Like `lock`, but returns None at once while somebody else works on the login."""
+    """Like `lock`, but returns None at once while somebody else works on the login, or if the
+    grant has none."""
     row = await db.fetchrow(_SELECT + " WHERE grant_id = $1 FOR UPDATE SKIP LOCKED", grant_id)
     return Login(**dict(row)) if row else None
 
@@ -83,30 +113,32 @@ async def save_oid(db: Db, grant_id: str, oid: int) -> None:
     await db.execute(_SAVE_OID, grant_id, oid)
 
 
-async def save_verifier(db: Db, grant_id: str, *, key_id: str, verifier: Verifier) -> None:
-    await db.execute(
+async def save_verifier(
+    db: Db, grant_id: str, person_id: str, *, key_id: str, verifier: Verifier, now: datetime
+) -> bool:
+    """Let the person's newest secret be the one of this verifier. Returns False if the grant is
+    not theirs, or not usable."""
+    status = await db.execute(
         _SAVE_VERIFIER,
         grant_id,
+        person_id,
+        now,
         key_id,
         verifier.salt,
         verifier.iterations,
         verifier.stored_key,
         verifier.server_key,
     )
+    return bool(status == "UPDATE 1")
 
 
-async def save_handed_out(db: Db, grant_id: str, now: datetime) -> None:
-    await db.execute(_SAVE_HANDED_OUT, grant_id, now)
-
-
-async def fetch_for_proxy(db: Db, name: str) -> ProxyLogin | None:
-    row = await db.fetchrow(_FOR_PROXY + " WHERE name = $1", name)
-    return _proxy_login(row) if row else None
+async def fetch_for_proxy(db: Db, user: str, database: str, limit: int) -> list[ProxyLogin]:
+    """Return the logins that a client may mean by `user` and `database`, the likeliest first."""
+    return [_proxy_login(row) for row in await db.fetch(_BY_USER, user, database, limit)]
 
 
 async def fetch_grants_for_proxy(db: Db, grant_ids: list[str]) -> list[Grant]:
-    rows = await db.fetch(_FOR_PROXY + " WHERE grant_id = ANY ($1)", grant_ids)
-    return [grants.from_row(row) for row in rows]
+    return [grants.from_row(row) for row in await db.fetch(_OF_GRANTS, grant_ids)]
 
 
 async def mark_rejected(db: Db, grant_id: str, stored_key: bytes, now: datetime) -> None:
@@ -114,9 +146,15 @@ async def mark_rejected(db: Db, grant_id: str, stored_key: bytes, now: datetime)
     await db.execute(_MARK_REJECTED, grant_id, stored_key, now)
 
 
+async def mark_sealed_rejected(db: Db, grant_id: str, now: datetime) -> None:
+    """Record that the target refused the keys derived for a sealed ticket."""
+    await db.execute(_MARK_SEALED_REJECTED, grant_id, now)
+
+
 def _proxy_login(row: asyncpg.Record) -> ProxyLogin:
     return ProxyLogin(
         name=row["name"],
+        connection_limit=row["connection_limit"],
         grant=grants.from_row(row),
         key_id=row["key_id"],
         verifier=Verifier(row["salt"], row["iterations"], row["stored_key"], row["server_key"]),

@@ -23,10 +23,17 @@ _PROXY_PRIVILEGES = (
     "GRANT USAGE ON SCHEMA curfew TO {role}",
     "GRANT SELECT ON curfew.proxy_logins TO {role}",
     "GRANT SELECT (grant_id, stored_key), UPDATE (rejected_at) ON curfew.logins TO {role}",
+    "GRANT SELECT (id, state, expires_at, pin_address, pinned_to), UPDATE (pinned_to) "
+    "ON curfew.grants TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON curfew.bans TO {role}",
     "GRANT SELECT, INSERT, UPDATE (ended_at, end_reason, bytes_from_client, bytes_to_client) "
     "ON curfew.sessions TO {role}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON curfew.workers TO {role}",
     "GRANT INSERT ON curfew.audit_events TO {role}",
+    "GRANT SELECT (id) ON curfew.tickets TO {role}",
+    "GRANT INSERT (ticket_id, worker_id, used_at, until, client_address) ON curfew.ticket_uses "
+    "TO {role}",
+    "GRANT SELECT, INSERT, UPDATE (lines) ON curfew.ticket_journals TO {role}",
 )
 
 

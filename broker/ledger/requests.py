@@ -1,37 +1,43 @@
-"""Every statement on tables requests and decisions."""
+"""Every statement on tables requests, decisions, comments and pages."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 
-from broker.domain.person import Person
-from broker.domain.request import AccessRequest, Decision, RequestState, Verdict
+from broker.domain.grant import GrantKind
+from broker.domain.person import Person, PersonKind
+from broker.domain.request import AccessRequest, Comment, Decision, RequestState, Verdict
 from broker.ledger.connection import Db
+from broker.ledger.sight import VISIBLE, Visible
 
 _SELECT = """
-    SELECT r.id, r.requester_id, p.email, p.name, r.target, r.database, r.role, r.duration,
-           r.reason, r.source, r.policy, r.state, r.created_at, r.lapses_at, r.closed_at,
-           g.id AS grant_id
+    SELECT r.id, r.person_id, p.email, p.name, p.kind AS person_kind, r.person_groups,
+           r.person_manager, r.requester_id, a.email AS requester_email, a.name AS requester_name,
+           r.target, r.database, r.role, r.duration, r.reason, r.source, r.policy, r.why, r.state,
+           r.created_at, r.lapses_at, r.closed_at, r.kind, r.networks, r.pin_address,
+           r.escalated_at, r.extends, coalesce(g.id, r.extends) AS grant_id
       FROM curfew.requests r
-      JOIN curfew.people p ON p.id = r.requester_id
+      JOIN curfew.people p ON p.id = r.person_id
+      JOIN curfew.people a ON a.id = r.requester_id
       LEFT JOIN curfew.grants g ON g.request_id = r.id
 """
 _INSERT = """
-    INSERT INTO curfew.requests (id, requester_id, target, database, role, duration, reason,
-                                 source, policy, state, created_at, lapses_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    INSERT INTO curfew.requests (id, person_id, requester_id, person_groups, person_manager, target,
+                                 database, role, duration, reason, source, policy, why, state,
+                                 created_at, lapses_at, kind, networks, pin_address, extends,
+                                 policy_version)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+            $20, $21)
 """
 _LOCK = _SELECT + " WHERE r.id = $1 FOR UPDATE OF r"
-_PAGE = (
-    _SELECT
-    + """
-     WHERE (r.requester_id = $1 OR r.policy = ANY ($2))
-       AND ($3::text IS NULL OR r.state = $3)
-       AND ($4::text IS NULL OR r.id < $4)
-     ORDER BY r.id DESC LIMIT $5
+_PAGE = f"""
+    {_SELECT}
+     WHERE {VISIBLE}
+       AND ($7::text IS NULL OR r.state = $7)
+       AND ($8::text IS NULL OR r.id < $8)
+     ORDER BY r.id DESC LIMIT $9
 """
-)
 _LOCK_LAPSED = (
     _SELECT
     + """
@@ -39,34 +45,71 @@ _LOCK_LAPSED = (
      ORDER BY r.lapses_at LIMIT $2 FOR UPDATE OF r SKIP LOCKED
 """
 )
-_SAVE_STATE = "UPDATE curfew.requests SET state = $2, closed_at = $3 WHERE id = $1"
+_SAVE_STATE = """
+    UPDATE curfew.requests SET state = $2, closed_at = $3, escalated_at = $4 WHERE id = $1
+"""
+_STRETCH = f"""
+    {_SELECT}
+     WHERE {VISIBLE} AND r.id > $7 AND r.id < $8
+     ORDER BY r.id LIMIT $9
+"""
 _INSERT_DECISION = """
     INSERT INTO curfew.decisions (id, request_id, decider_id, verdict, duration, comment,
-                                  decided_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+                                  decided_at, networks, pin_address, break_glass, allowance_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    ON CONFLICT (request_id, decider_id, verdict, break_glass) DO NOTHING
 """
 _DECISIONS = """
     SELECT d.id, d.request_id, d.decider_id, p.email, p.name, d.verdict, d.duration, d.comment,
-           d.decided_at
+           d.decided_at, d.networks, d.pin_address, d.break_glass, d.allowance_id
       FROM curfew.decisions d JOIN curfew.people p ON p.id = d.decider_id
      WHERE d.request_id = $1 ORDER BY d.id
+"""
+_INSERT_COMMENT = """
+    INSERT INTO curfew.comments (id, request_id, author_id, text, made_at)
+    VALUES ($1, $2, $3, $4, $5)
+"""
+_COMMENTS = """
+    SELECT c.id, c.request_id, c.author_id, p.email, p.name, c.text, c.made_at
+      FROM curfew.comments c JOIN curfew.people p ON p.id = c.author_id
+     WHERE c.request_id = $1 ORDER BY c.id
+"""
+_INSERT_PAGE = """
+    INSERT INTO curfew.pages (request_id, schedule, next_attempt_at) VALUES ($1, $2, $3)
+    ON CONFLICT DO NOTHING
+"""
+_LOCK_PAGE = """
+    SELECT request_id, schedule, attempts, next_attempt_at FROM curfew.pages
+     WHERE paged_at IS NULL AND next_attempt_at <= $1
+     ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+_SAVE_PAGE = """
+    UPDATE curfew.pages
+       SET attempts = $3, paged_at = $4, next_attempt_at = $5, last_error = $6
+     WHERE request_id = $1 AND schedule = $2
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Visible:
-    """What one person may see: their own requests, and those under policies they approve."""
+class DuePage:
+    """Somebody on call to be told of an escalated request."""
 
-    person_id: str
-    policies: list[str]
-    state: RequestState | None = None
+    request_id: str
+    schedule: str
+    attempts: int
+    next_attempt_at: datetime
+    paged_at: datetime | None = None
+    last_error: str | None = None
 
 
-async def insert(db: Db, request: AccessRequest) -> None:
+async def insert(db: Db, request: AccessRequest, *, policy_version: int | None) -> None:
     await db.execute(
         _INSERT,
         request.id,
+        request.person.id,
         request.requester.id,
+        sorted(request.person.groups),
+        request.person.manager,
         request.target,
         request.database,
         request.role,
@@ -74,9 +117,15 @@ async def insert(db: Db, request: AccessRequest) -> None:
         request.reason,
         request.source,
         request.policy,
+        request.why,
         request.state,
         request.created_at,
         request.lapses_at,
+        request.kind,
+        request.networks,
+        request.pin_address,
+        request.extends,
+        policy_version,
     )
 
 
@@ -92,10 +141,18 @@ async def lock(db: Db, request_id: str) -> AccessRequest | None:
 
 
 async def fetch_page(
-    db: Db, visible: Visible, *, before: str | None, limit: int
+    db: Db, visible: Visible, *, state: RequestState | None, before: str | None, limit: int
 ) -> list[AccessRequest]:
     """Return at most `limit` requests, newest first, that come after the one named `before`."""
-    rows = await db.fetch(_PAGE, visible.person_id, visible.policies, visible.state, before, limit)
+    rows = await db.fetch(_PAGE, *visible.arguments, state, before, limit)
+    return [_request(row) for row in rows]
+
+
+async def fetch_stretch(
+    db: Db, visible: Visible, *, after: str, until: str, limit: int
+) -> list[AccessRequest]:
+    """Return requests between two ids, oldest first."""
+    rows = await db.fetch(_STRETCH, *visible.arguments, after, until, limit)
     return [_request(row) for row in rows]
 
 
@@ -105,11 +162,14 @@ async def lock_lapsed(db: Db, now: datetime, limit: int) -> list[AccessRequest]:
 
 
 async def save_state(db: Db, request: AccessRequest) -> None:
-    await db.execute(_SAVE_STATE, request.id, request.state, request.closed_at)
-
-
-async def insert_decision(db: Db, decision: Decision) -> None:
     await db.execute(
+        _SAVE_STATE, request.id, request.state, request.closed_at, request.escalated_at
+    )
+
+
+async def insert_decision(db: Db, decision: Decision) -> bool:
+    """Return False if this person has decided about this request already."""
+    status = await db.execute(
         _INSERT_DECISION,
         decision.id,
         decision.request_id,
@@ -118,28 +178,77 @@ async def insert_decision(db: Db, decision: Decision) -> None:
         decision.duration,
         decision.comment,
         decision.decided_at,
+        decision.networks,
+        decision.pin_address,
+        decision.break_glass,
+        decision.allowance_id,
     )
+    return bool(status == "INSERT 0 1")
 
 
 async def fetch_decisions(db: Db, request_id: str) -> list[Decision]:
+    """Return who decided what, the first one first."""
+    return [_decision(row) for row in await db.fetch(_DECISIONS, request_id)]
+
+
+async def insert_comment(db: Db, comment: Comment) -> None:
+    await db.execute(
+        _INSERT_COMMENT,
+        comment.id,
+        comment.request_id,
+        comment.author.id,
+        comment.text,
+        comment.made_at,
+    )
+
+
+async def fetch_comments(db: Db, request_id: str) -> list[Comment]:
     return [
-        Decision(
+        Comment(
             id=row["id"],
             request_id=row["request_id"],
-            decider=Person(row["decider_id"], row["email"], row["name"]),
-            verdict=Verdict(row["verdict"]),
-            duration=row["duration"],
-            comment=row["comment"],
-            decided_at=row["decided_at"],
+            author=Person(row["author_id"], row["email"], row["name"]),
+            text=row["text"],
+            made_at=row["made_at"],
         )
-        for row in await db.fetch(_DECISIONS, request_id)
+        for row in await db.fetch(_COMMENTS, request_id)
     ]
+
+
+async def insert_page(db: Db, request_id: str, schedule: str, now: datetime) -> None:
+    await db.execute(_INSERT_PAGE, request_id, schedule, now)
+
+
+async def lock_due_page(db: Db, now: datetime) -> DuePage | None:
+    """Return the page that is longest due; two brokers never share one."""
+    row = await db.fetchrow(_LOCK_PAGE, now)
+    return DuePage(**dict(row)) if row else None
+
+
+async def save_page(db: Db, page: DuePage) -> None:
+    await db.execute(
+        _SAVE_PAGE,
+        page.request_id,
+        page.schedule,
+        page.attempts,
+        page.paged_at,
+        page.next_attempt_at,
+        page.last_error,
+    )
 
 
 def _request(row: asyncpg.Record) -> AccessRequest:
     return AccessRequest(
         id=row["id"],
-        requester=Person(row["requester_id"], row["email"], row["name"]),
+        person=Person(
+            row["person_id"],
+            row["email"],
+            row["name"],
+            frozenset(row["person_groups"]),
+            row["person_manager"],
+            PersonKind(row["person_kind"]),
+        ),
+        requester=Person(row["requester_id"], row["requester_email"], row["requester_name"]),
         target=row["target"],
         database=row["database"],
         role=row["role"],
@@ -147,9 +256,31 @@ def _request(row: asyncpg.Record) -> AccessRequest:
         reason=row["reason"],
         source=row["source"],
         policy=row["policy"],
+        why=tuple(row["why"]),
         state=RequestState(row["state"]),
         created_at=row["created_at"],
         lapses_at=row["lapses_at"],
         closed_at=row["closed_at"],
+        kind=GrantKind(row["kind"]),
         grant_id=row["grant_id"],
+        networks=tuple(row["networks"]),
+        pin_address=row["pin_address"],
+        escalated_at=row["escalated_at"],
+        extends=row["extends"],
+    )
+
+
+def _decision(row: asyncpg.Record) -> Decision:
+    return Decision(
+        id=row["id"],
+        request_id=row["request_id"],
+        decider=Person(row["decider_id"], row["email"], row["name"]),
+        verdict=Verdict(row["verdict"]),
+        duration=row["duration"],
+        comment=row["comment"],
+        decided_at=row["decided_at"],
+        networks=None if row["networks"] is None else tuple(row["networks"]),
+        pin_address=row["pin_address"],
+        break_glass=row["break_glass"],
+        allowance_id=row["allowance_id"],
     )

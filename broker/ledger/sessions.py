@@ -1,45 +1,94 @@
 """Every statement on tables sessions and workers. Proxies write here; brokers read and tidy up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 
+from broker.domain.events import Event, SessionClosed
+from broker.domain.network import Address
 from broker.ledger.connection import Db
+from broker.ledger.sight import VISIBLE, Visible
 
 _SELECT = """
     SELECT s.id, s.grant_id, p.email, g.target, g.database, g.role, s.worker_id,
-           s.client_address, s.client_application, s.started_at, s.ended_at, s.end_reason,
-           s.bytes_from_client, s.bytes_to_client
+           s.client_address, s.client_application, s.client_certificate, s.started_at, s.ended_at,
+           s.end_reason, s.bytes_from_client, s.bytes_to_client, s.killed_by
       FROM curfew.sessions s
       JOIN curfew.grants g ON g.id = s.grant_id
       JOIN curfew.people p ON p.id = g.person_id
 """
-_PAGE = (
-    _SELECT
-    + """
+_PAGE = f"""
+    {_SELECT}
       JOIN curfew.requests r ON r.id = g.request_id
-     WHERE (g.person_id = $1 OR r.policy = ANY ($2))
-       AND ($3::text IS NULL OR s.grant_id = $3)
-       AND ($4::boolean IS NULL OR (s.ended_at IS NULL) = $4)
-       AND ($5::text IS NULL OR s.id < $5)
-     ORDER BY s.id DESC LIMIT $6
+     WHERE {VISIBLE}
+       AND ($7::text IS NULL OR s.grant_id = $7)
+       AND ($8::boolean IS NULL OR (s.ended_at IS NULL) = $8)
+       AND ($9::text IS NULL OR s.id < $9)
+     ORDER BY s.id DESC LIMIT $10
 """
-)
+# One statement, so that letting somebody in costs one round trip. A grant that is to be pinned
+# takes the address of whoever comes first: the others wait for the row, and find it taken.
 _OPEN = """
-    INSERT INTO curfew.sessions (id, grant_id, worker_id, client_address, client_application,
-                                 started_at)
-    VALUES ($1, $2, $3, $4, $5, $6)
+    WITH pinned AS (
+        UPDATE curfew.grants SET pinned_to = $5::inet
+         WHERE id = $2 AND state = 'active' AND pin_address AND pinned_to IS NULL
+        RETURNING pinned_to
+    ), admitted AS (
+        SELECT expires_at FROM curfew.grants
+         WHERE id = $2 AND state = 'active'
+           AND (NOT pin_address OR pinned_to = $5::inet OR EXISTS (SELECT FROM pinned))
+    ), opened AS (
+        INSERT INTO curfew.sessions (id, grant_id, worker_id, client_address, client_application,
+                                     started_at, client_certificate)
+        SELECT $1, $2, $3, $4, $6, $7, $8 FROM admitted
+    ), recorded AS (
+        INSERT INTO curfew.audit_events (at, actor, kind, grant_id, session_id, data)
+        SELECT $7, $9, $10, $2, $1, $11 FROM admitted
+    ), forgiven AS (
+        DELETE FROM curfew.bans USING (
+            SELECT key FROM curfew.bans
+             WHERE key = ANY ($12) AND banned_until IS NULL AND EXISTS (SELECT FROM admitted)
+             ORDER BY key FOR UPDATE  -- as they are counted, so that nobody waits in a circle
+        ) AS counted
+         WHERE bans.key = counted.key
+    )
+    SELECT expires_at FROM admitted
 """
 _CLOSE = """
-    UPDATE curfew.sessions
-       SET ended_at = $2, end_reason = $3, bytes_from_client = $4, bytes_to_client = $5
-     WHERE id = $1 AND ended_at IS NULL
+    WITH ended AS (
+        SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bigint[], $5::bigint[],
+                             $6::jsonb[]) AS e (id, at, reason, from_client, to_client, data)
+    ), closed AS (
+        UPDATE curfew.sessions s
+           SET ended_at = at, end_reason = reason, bytes_from_client = from_client,
+               bytes_to_client = to_client
+          FROM ended WHERE s.id = ended.id AND ended_at IS NULL
+        RETURNING s.id, s.grant_id, at, data
+    )
+    INSERT INTO curfew.audit_events (at, actor, kind, grant_id, session_id, data)
+    SELECT at, $7, $8, grant_id, id, data FROM closed ORDER BY at
 """
-_COUNT_OPEN = "SELECT count(*) FROM curfew.sessions WHERE grant_id = $1 AND ended_at IS NULL"
-_CLOSE_OF_GRANT = """
-    UPDATE curfew.sessions SET ended_at = $2, end_reason = $3
-     WHERE grant_id = $1 AND ended_at IS NULL RETURNING id
+_KILL = """
+    UPDATE curfew.sessions SET killed_by = $2, killed_at = $3
+     WHERE id = ANY ($1) AND ended_at IS NULL
+    RETURNING id, grant_id
+"""
+_KILLED = """
+    SELECT id, killed_by FROM curfew.sessions
+     WHERE id = ANY ($1) AND killed_at IS NOT NULL AND ended_at IS NULL
+"""
+_OPEN_OF_GRANT = (
+    "SELECT id FROM curfew.sessions WHERE grant_id = $1 AND ended_at IS NULL ORDER BY id"
+)
+_CAME_FROM = """
+    SELECT EXISTS (SELECT FROM curfew.sessions
+                    WHERE grant_id = ANY ($1) AND client_address = $2)
+"""
+COUNT = """
+    SELECT count(*) AS total, count(*) FILTER (WHERE ended_at IS NULL) AS open
+      FROM curfew.sessions WHERE grant_id = $1
 """
 _LOST = """
     UPDATE curfew.sessions s SET ended_at = $2, end_reason = 'worker lost'
@@ -57,19 +106,41 @@ _FORGET_WORKERS = "DELETE FROM curfew.workers WHERE seen_at <= $1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
-    """A client that has proved itself, about to be let in."""
+    """A client that has proved itself, about to be let in. `client_certificate` is the subject of
+    the one it showed, if any."""
 
     id: str
     grant_id: str
     worker_id: str
-    client_address: str
+    client_address: Address
     client_application: str
+    client_certificate: str | None
     started_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndedSession:
+    """What there is to say of a session once it is over."""
+
+    id: str
+    reason: str
+    bytes_from_client: int
+    bytes_to_client: int
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many sessions a grant has had, and how many of them are open."""
+
+    total: int
+    open: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRow:
-    """One client connection, past or present. Bytes are known once it has ended."""
+    """One client connection, past or present. Bytes are known once it has ended; `killed_by` is who
+    wants it to end, or did."""
 
     id: str
     grant_id: str
@@ -80,54 +151,102 @@ class SessionRow:
     worker_id: str
     client_address: str
     client_application: str
+    client_certificate: str | None
     started_at: datetime
     ended_at: datetime | None
     end_reason: str | None
     bytes_from_client: int | None
     bytes_to_client: int | None
+    killed_by: str | None
 
 
-async def insert(db: Db, session: NewSession) -> None:
-    await db.execute(
+async def open_(
+    db: Db, session: NewSession, event: Event, *, actor: str, forgive: list[str]
+) -> datetime | None:
+    """Write the session down with its audit event, in one statement that commits by itself.
+
+    Wrong secrets counted under the keys to `forgive` are forgotten. Returns the grant's curfew.
+    Writes nothing and returns None if the grant is not active any more, or is pinned to another
+    address.
+    """
+    until: datetime | None = await db.fetchval(
         _OPEN,
         session.id,
         session.grant_id,
         session.worker_id,
+        str(session.client_address),
         session.client_address,
         session.client_application,
         session.started_at,
+        session.client_certificate,
+        actor,
+        event.kind,
+        event.data(),
+        forgive,
+    )
+    return until
+
+
+async def close(db: Db, ended: Sequence[EndedSession], *, actor: str) -> None:
+    """Record the ends of sessions, each once, with their audit events, in one statement."""
+    events = [SessionClosed(session_id=each.id, reason=each.reason) for each in ended]
+    await db.execute(
+        _CLOSE,
+        [each.id for each in ended],
+        [each.ended_at for each in ended],
+        [each.reason for each in ended],
+        [each.bytes_from_client for each in ended],
+        [each.bytes_to_client for each in ended],
+        [event.data() for event in events],
+        actor,
+        SessionClosed.kind,
     )
 
 
-async def close(
-    db: Db, session_id: str, *, reason: str, now: datetime, from_client: int, to_client: int
-) -> bool:
-    """Record the end of a session, once. Returns False if the ledger already knew it."""
-    status = await db.execute(_CLOSE, session_id, now, reason, from_client, to_client)
-    return bool(status == "UPDATE 1")
+async def mark_killed(db: Db, ids: list[str], by: str, now: datetime) -> list[tuple[str, str]]:
+    """Ask for the end of open sessions: pairs of session and grant id of those that were open."""
+    return [(row["id"], row["grant_id"]) for row in await db.fetch(_KILL, ids, by, now)]
+
+
+async def fetch_killed(db: Db, ids: list[str]) -> dict[str, str]:
+    """Return which of the open sessions somebody wants to end, and who."""
+    return {row["id"]: row["killed_by"] for row in await db.fetch(_KILLED, ids)}
+
+
+async def fetch_open(db: Db, grant_id: str) -> list[str]:
+    """Return the ids of the grant's open sessions, the oldest first."""
+    return [row["id"] for row in await db.fetch(_OPEN_OF_GRANT, grant_id)]
+
+
+async def came_from(db: Db, grant_ids: list[str], address: Address) -> bool:
+    """Say whether a session of one of these grants was ever let in from this address."""
+    return bool(await db.fetchval(_CAME_FROM, grant_ids, str(address)))
+
+
+async def fetch(db: Db, ids: list[str]) -> list[SessionRow]:
+    """Return those of these sessions that there are, the oldest first."""
+    rows = await db.fetch(_SELECT + " WHERE s.id = ANY ($1) ORDER BY s.id", ids)
+    return [_session(row) for row in rows]
 
 
 async def fetch_page(
     db: Db,
+    visible: Visible,
     *,
-    person_id: str,
-    policies: list[str],
     grant_id: str | None,
     is_open: bool | None,
     before: str | None,
     limit: int,
 ) -> list[SessionRow]:
-    rows = await db.fetch(_PAGE, person_id, policies, grant_id, is_open, before, limit)
+    """Return at most `limit` sessions that a person may see, newest first."""
+    rows = await db.fetch(_PAGE, *visible.arguments, grant_id, is_open, before, limit)
     return [_session(row) for row in rows]
 
 
-async def count_open(db: Db, grant_id: str) -> int:
-    return int(await db.fetchval(_COUNT_OPEN, grant_id))
-
-
-async def close_all_of_grant(db: Db, grant_id: str, *, reason: str, now: datetime) -> list[str]:
-    """Close the rows that a proxy which died left open; the target has proved them gone."""
-    return [row["id"] for row in await db.fetch(_CLOSE_OF_GRANT, grant_id, now, reason)]
+async def count(db: Db, grant_id: str) -> Counted:
+    row = await db.fetchrow(COUNT, grant_id)
+    assert row is not None
+    return Counted(row["total"], row["open"])
 
 
 async def close_lost(db: Db, *, seen_before: datetime, now: datetime) -> list[tuple[str, str]]:

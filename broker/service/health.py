@@ -1,24 +1,31 @@
 """Which targets answer. A target that is down stops nothing but itself, and is tried again."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.domain.errors import BrokerError
 from broker.service.context import Context
-from broker.target.leftovers import ping
+from broker.target.roles import fetch_role_faults, fetch_version
+
+_CREATEROLE_IS_LIMITED_FROM = 16
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TargetHealth:
-    """`version` is None while the target does not answer; `error` then tells operators why."""
+    """`version` is None while the target does not answer; `error` then tells operators why.
+
+    `role_faults` says, by catalog role, why it cannot be given.
+    """
 
     target: str
     checked_at: datetime | None = None
     version: str | None = None
     error: str | None = None
+    role_faults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def reachable(self) -> bool:
@@ -37,13 +44,42 @@ class Health:
         """Ask one target whether it is there, and log when the answer changes."""
         before, now = self._last[name], self._context.now()
         try:
-            health = TargetHealth(name, now, version=await ping(self._context.targets[name]))
+            health = await self._look(name, now)
         except BrokerError as error:
             health = TargetHealth(name, now, error=f"{error} ({error.__cause__})")
         if health.reachable != before.reachable or before.checked_at is None:
             if health.reachable:
                 _log.info("target %s answers: PostgreSQL %s", name, health.version)
+                self._warn_of_create_role(name, str(health.version))
             else:
                 _log.warning("%s; trying again", health.error)
+        for role, faults in health.role_faults.items():
+            if faults != before.role_faults.get(role, ()):
+                _log.error("target %s: role %s cannot be given: %s", name, role, "; ".join(faults))
         self._last[name] = health
         return health
+
+    def _warn_of_create_role(self, name: str, version: str) -> None:
+        restricted = self._context.targets[name].admin_login.restricted
+        if int(version.partition(".")[0]) < _CREATEROLE_IS_LIMITED_FROM and not restricted:
+            _log.warning(
+                "target %s: before PostgreSQL 16, CREATEROLE is as good as superuser, and the "
+                "broker has it there; see pgcurfew bootstrap %s --restricted",
+                name,
+                name,
+            )
+
+    async def _look(self, name: str, now: datetime) -> TargetHealth:
+        target, catalog = self._context.targets[name], self._context.catalog.targets[name]
+        async with target.admin() as db:
+            version = await fetch_version(db)
+            faults = {
+                role.name: await fetch_role_faults(db, role, catalog.database)
+                for role in catalog.roles.values()
+            }
+        return TargetHealth(
+            name,
+            now,
+            version=version,
+            role_faults={role: found for role, found in faults.items() if found},
+        )

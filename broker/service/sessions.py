@@ -1,16 +1,27 @@
-"""Who is connected, and tidying up after proxies that died."""
+"""Who is connected, ending sessions, and tidying up after proxies that died."""
 
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
-from broker.domain.events import SessionClosed
+from broker.domain.authorization import EVERY_REACH, Reach
+from broker.domain.errors import NotFound, SessionOver
+from broker.domain.events import SessionClosed, SessionKilled
 from broker.domain.person import SYSTEM, Person
 from broker.ledger import audit, sessions
-from broker.ledger.connection import transaction
+from broker.ledger.channel import notify_session
+from broker.ledger.connection import Db, reading, transaction
 from broker.ledger.sessions import SessionRow
+from broker.ledger.sight import Visible
 from broker.service.context import Context
+from broker.service.visible import require_ender, require_visible, visible_to
 
 # Workers say that they live every few seconds (proxy.gate); this many missed means dead.
 _WORKER_SILENCE = timedelta(seconds=30)
+# Proxies end what somebody wants to end, and write that down, well within this.
+_ENDED_S = 1.0
+_POLL_S = 0.02
 
 
 class Sessions:
@@ -26,17 +37,60 @@ class Sessions:
         before: str | None,
         limit: int,
     ) -> list[SessionRow]:
-        """Return the person's sessions, and those of grants they approve, newest first."""
+        """Return the sessions that the person may see, newest first."""
+        visible = await visible_to(self._context, person)
         async with transaction(self._context.ledger) as db:
             return await sessions.fetch_page(
                 db,
-                person_id=person.id,
-                policies=self._context.approvable_by(person),
+                visible,
                 grant_id=grant_id,
                 is_open=is_open,
                 before=before,
                 limit=limit,
             )
+
+    async def get(self, session_id: str, person: Person) -> SessionRow:
+        """Raises NotFound for a session that is not there or not this person's to see."""
+        visible = await visible_to(self._context, person)
+        async with transaction(self._context.ledger) as db:
+            return await self._visible(db, session_id, visible)
+
+    async def kill(
+        self, session_id: str, person: Person, *, reach: frozenset[Reach] = EVERY_REACH
+    ) -> None:
+        """Ask for the end of a session, as its holder, an approver or an operator; its grant lives
+        on.
+
+        Raises NotFound, NotApprover, or SessionOver for one that has ended.
+        """
+        visible = await visible_to(self._context, person)
+        async with transaction(self._context.ledger) as db:
+            row = await self._visible(db, session_id, visible)
+            await require_ender(db, visible, row.grant_id, reach)
+            if not await self._mark_killed(db, [session_id], person):
+                raise SessionOver(session_id)
+
+    async def kill_all(
+        self, grant_id: str, person: Person, *, reach: frozenset[Reach] = EVERY_REACH
+    ) -> Sequence[str]:
+        """Ask for the end of the grant's open sessions, as `kill` does.
+
+        Returns their ids, which may be none. Raises NotFound or NotApprover.
+        """
+        visible = await visible_to(self._context, person)
+        async with transaction(self._context.ledger) as db:
+            grant = await require_ender(db, visible, grant_id, reach)
+            return await self._mark_killed(db, await sessions.fetch_open(db, grant.id), person)
+
+    async def await_ends(self, ids: Sequence[str]) -> Sequence[SessionRow]:
+        """Return the sessions, oldest first, once they have ended, or as they are in a while."""
+        for _ in range(round(_ENDED_S / _POLL_S)):
+            async with reading(self._context.ledger) as db:
+                rows = await sessions.fetch(db, list(ids))
+            if all(row.ended_at is not None for row in rows):
+                break
+            await asyncio.sleep(_POLL_S)
+        return rows
 
     async def close_lost(self) -> None:
         """Record the end of sessions whose proxy worker has died."""
@@ -48,3 +102,20 @@ class Sessions:
                     session_id=session_id, grant_id=grant_id, reason="worker lost"
                 )
                 await audit.append(db, event, actor=SYSTEM, now=now)
+
+    async def _visible(self, db: Db, session_id: str, visible: Visible) -> SessionRow:
+        for row in await sessions.fetch(db, [session_id]):
+            with suppress(NotFound):
+                await require_visible(db, visible, row.grant_id)
+                return row
+        raise NotFound("session", session_id)
+
+    async def _mark_killed(self, db: Db, ids: Sequence[str], person: Person) -> Sequence[str]:
+        """Tell the proxies and record who wants it. Returns which of them were open."""
+        now = self._context.now()
+        killed = sorted(await sessions.mark_killed(db, list(ids), person.email, now))
+        for session_id, grant_id in killed:
+            await notify_session(db, session_id)
+            event = SessionKilled(session_id=session_id, grant_id=grant_id)
+            await audit.append(db, event, actor=person.email, now=now)
+        return [session_id for session_id, _ in killed]

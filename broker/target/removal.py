@@ -3,55 +3,47 @@
 The steps, each safe to repeat after a crash at any point:
 
     disable ─► end sessions ─► roll back prepared transactions ─► give away what it owns
-            ─► revoke memberships ─► drop ─► verify
+            ─► revoke memberships ─► drop
 
 Disable comes first: from then on no session can begin, so two empty scans prove that none is left.
 Sessions end before any step that takes locks, which an open transaction would hold. Dropping comes
 last: DROP ROLE succeeds under an open session, which would live on as a ghost.
+
+What something holds is quarantined: it cannot log in, has no password and no membership, and its
+name and comment say so. A later try goes on from there.
 
 The login acts as itself where PostgreSQL wants the owner (SET LOCAL ROLE), so the admin role needs
 no rights on anybody's data.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeAlias
 
 import asyncpg
 
-from broker.domain.errors import TargetRefused
-from broker.domain.login_plan import (
-    PER_MEMBERSHIP_OPTIONS,
-    clean_statements,
-    disable_statement,
-    lend_group_statements,
-    read_mark,
-)
+from broker.domain.login_plan import LoginMark, quarantine_name, read_mark
+from broker.domain.receipt import Step
 from broker.domain.sqltext import ident, literal
-from broker.target.connect import AdminDb, Target
-from broker.target.login import server_version
+from broker.target.blocked import RemovalBlocked, blocked_by
+from broker.target.connect import AdminDb, Target, Turn
+from broker.target.ownership import give_to_role, run_as_login, working_in
+from broker.target.patience import RETRYABLE, TRIES, back_off
+from broker.target.sessions import end_sessions, terminate
 
 _DEADLINE_S = 20.0
-_GUARD_S = 0.2  # between the two empty scans: a backend may be starting up between them
-_POLL_S = 0.02
-_TRIES = 4
-_FIRST_BACKOFF_S = 0.1
-
-# Somebody else holds a lock, or changed the same catalog row at the same moment. XX000 is what
-# PostgreSQL answers for "tuple concurrently updated" and a role dropped under our hands.
-_RETRYABLE = ("55P03", "40P01", "40001", "57014", "XX000")
+_QUARANTINE_DEADLINE_S = 10.0
 _GONE = "42704"
 
 _BY_OID = """
-    SELECT rolname, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE oid = $1
+    SELECT oid, rolname, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles
+     WHERE oid = $1
 """
 _BY_NAME = """
-    SELECT oid, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE rolname = $1
-"""
-_TERMINATE = """
-    SELECT pid, wait_event_type, pg_terminate_backend(pid) AS signalled
-      FROM pg_stat_activity WHERE usesysid = $1
+    SELECT oid, rolname, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles
+     WHERE rolname = $1
 """
 _PREPARED = "SELECT gid, database FROM pg_prepared_xacts WHERE owner = $1"
 # pg_shdepend knows every database of the server, and is readable by everyone.
@@ -62,237 +54,303 @@ _DATABASES = """
        AND s.classid <> 'pg_auth_members'::regclass
      ORDER BY 1
 """
-_GROUPS = """
+_ROLES = """
     SELECT r.rolname FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
-     WHERE m.member = $1
+     WHERE m.member = $1 ORDER BY 1
 """
-_LEFT = """
-    SELECT (SELECT count(*) FROM pg_roles WHERE oid = $1) AS roles,
-           (SELECT count(*) FROM pg_stat_activity WHERE usesysid = $1) AS sessions,
-           (SELECT count(*) FROM pg_auth_members WHERE $1 IN (roleid, member)) AS memberships,
-           (SELECT count(*) FROM pg_shdepend
-             WHERE refclassid = 'pg_authid'::regclass AND refobjid = $1
-               AND classid <> 'pg_auth_members'::regclass) AS objects,
-           (SELECT count(*) FROM pg_prepared_xacts WHERE owner = $2) AS prepared_transactions,
-           clock_timestamp() AS checked_at,
-           current_setting('server_version') AS server_version
+
+_GIVEN = """
+    SELECT r.rolname AS role, g.rolname AS grantor
+      FROM pg_auth_members m
+      JOIN pg_roles r ON r.oid = m.roleid
+      JOIN pg_roles g ON g.oid = m.grantor
+     WHERE m.member = $1 ORDER BY 1, 2
 """
+
+# Runs statements in a database as the login, all or none; returns why they failed, or "".
+RunAsLogin: TypeAlias = Callable[[str, Sequence[str]], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
     """The login to remove. `oid` is None if a crash lost it before the ledger knew.
 
-    `group` is the catalog role it was granted, which inherits all it owns; None if the ledger does
-    not know: then the login must own nothing, or stays for a human to look at.
+    `role` is the catalog role it was granted, which inherits all it owns; None if the ledger does
+    not know: then it is the only role that the login has, or a human must look at what it owns.
+    `mark` is what its comment must say; None for a login of somebody else's, which the settings
+    let us remove.
     """
 
     name: str
     oid: int | None
-    group: str | None
-    installation: str
-    grant_id: str
+    role: str | None
+    mark: LoginMark | None
 
 
-class RemovalBlocked(TargetRefused):
-    """Something holds the login: a backend that does not die, a lock, an object of another's."""
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the caller does while a login goes.
 
-    code = "removal-blocked"
+    `turn` is held around role DDL. `before_kill` runs once no session can begin and before open
+    ones are ended, so that a proxy can say goodbye to its clients. `before_cleaning` runs once
+    nobody acts as the login any more and it still owns what it made.
+    """
 
-    def __init__(self, target: str, why: str, sqlstate: str = "55006") -> None:
-        super().__init__(target, sqlstate, why)
+    turn: Turn
+    before_kill: Callable[[], Awaitable[None]]
+    before_cleaning: Callable[[RunAsLogin], Awaitable[None]]
 
 
-async def remove_login(
-    target: Target, doomed: Doomed, *, before_kill: Callable[[], Awaitable[None]]
-) -> dict[str, Any]:
-    """Remove the login and return the facts of the receipt: what PostgreSQL says is left, zeros.
+@dataclass(slots=True)
+class Removed:
+    """What was done to remove a login. `oid` is None if it never existed."""
 
-    `before_kill` runs once no session can begin and before open ones are ended, so that a proxy
-    can say goodbye to its clients. Raises TargetUnreachable, or TargetRefused (RemovalBlocked)
-    when it must be tried again.
+    oid: int | None
+    name: str
+    steps: list[Step] = field(default_factory=list)
+    sessions_ended: int = 0
+    databases_cleaned: list[str] = field(default_factory=list)
+
+
+async def remove_login(target: Target, doomed: Doomed, hooks: Hooks) -> Removed:
+    """Remove the login. That it is gone is for `read_lines` to prove.
+
+    Raises TargetUnreachable, or RemovalBlocked when it must be tried again.
     """
     async with target.admin() as db:
-        try:
-            async with asyncio.timeout(_DEADLINE_S):
-                return await _Removal(target, db, doomed).run(before_kill)
-        except TimeoutError:
-            raise RemovalBlocked(target.name, "the login could not be removed in time") from None
+        return await _Removal(target, db, doomed, hooks).run()
 
 
 class _Removal:
     """One try at one login, over one admin connection."""
 
-    def __init__(self, target: Target, db: AdminDb, doomed: Doomed) -> None:
+    def __init__(self, target: Target, db: AdminDb, doomed: Doomed, hooks: Hooks) -> None:
         self._target = target
         self._db = db
+        self._ddl = target.ddl(db)
         self._doomed = doomed
-        self._version = server_version(db)
-        self._terminated: set[int] = set()
-        self._databases: list[str] = []
+        self._hooks = hooks
+        self._role = doomed.role
+        self._name = doomed.name
+        self._done = Removed(doomed.oid, doomed.name)
+        self._lent = False
+        self._doing = "looking for it"
 
-    async def run(self, before_kill: Callable[[], Awaitable[None]]) -> dict[str, Any]:
-        oid, name = await self._identify()
+    async def run(self) -> Removed:
+        exists = await self._identify()
+        oid = self._done.oid
         if oid is None:
-            return await self._verified(0, self._doomed.name)
-        if name is not None:
-            await self._disable(oid, name)
-            await before_kill()
-            await self._end_sessions(oid, name)
-            await self._roll_back_prepared(name)
-            await self._give_away(oid, name)
-            await self._revoke_memberships(oid, name)
-            await self._drop(name)
-        await self._end_ghosts(oid)
-        return await self._verified(oid, name or self._doomed.name)
+            return self._done
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                if exists:
+                    await self._remove(oid)
+                else:
+                    await self._end_sessions(oid)  # a ghost outlives its role
+        except TimeoutError:
+            await self._quarantine(oid)
+        except RemovalBlocked as error:
+            await self._quarantine(oid, error)
+        return self._done
 
-    async def _identify(self) -> tuple[int | None, str | None]:
-        """Return the login's OID and name as they are now. No name: it is gone."""
-        if self._doomed.oid is not None:
-            row = await self._db.fetchrow(_BY_OID, self._doomed.oid)
-            if row is None:
-                return self._doomed.oid, None
-            oid, name = self._doomed.oid, str(row["rolname"])
-        else:
-            row = await self._db.fetchrow(_BY_NAME, self._doomed.name)
-            if row is None:
-                return None, None
-            oid, name = int(row["oid"]), self._doomed.name
-        mark = read_mark(row["comment"])
-        ours = (self._doomed.installation, self._doomed.grant_id)
-        if mark is None or (mark.installation, mark.grant_id) != ours:
+    async def _remove(self, oid: int) -> None:
+        await self._disable(oid)
+        await self._adopt()
+        await self._hooks.before_kill()
+        await self._end_sessions(oid)
+        await self._roll_back_prepared()
+        await self._hooks.before_cleaning(self._run_as_login)
+        await self._give_away(oid)
+        await self._revoke_memberships(oid)
+        await self._drop()
+        if await terminate(self._target, self._db, oid):
+            await self._end_sessions(oid)
+
+    async def _identify(self) -> bool:
+        """Find out which role it is now. Returns False if it is gone."""
+        row = (
+            await self._db.fetchrow(_BY_NAME, self._doomed.name)
+            if self._doomed.oid is None
+            else await self._db.fetchrow(_BY_OID, self._doomed.oid)
+        )
+        if row is None:
+            return False
+        wanted, mark = self._doomed.mark, read_mark(row["comment"])
+        ours = wanted is None or (
+            mark is not None
+            and (mark.installation, mark.grant_id) == (wanted.installation, wanted.grant_id)
+        )
+        if not ours:
             raise RemovalBlocked(
-                self._target.name, f"role {name} no longer carries this grant's mark"
+                self._target.name,
+                f"role {row['rolname']} no longer carries this grant's mark in its comment: "
+                "see who changed it, then drop the role by hand",
             )
-        return oid, name
+        self._name = row["rolname"]
+        self._done.oid, self._done.name = int(row["oid"]), self._name
+        if self._role is None:
+            roles = [each["rolname"] for each in await self._db.fetch(_ROLES, row["oid"])]
+            self._role = roles[0] if len(roles) == 1 else None
+        return True
 
-    async def _disable(self, oid: int, name: str) -> None:
+    async def _disable(self, oid: int) -> None:
         """Close the door. The login may hold its own catalog row in an open or a prepared
         transaction, so ending those is part of it."""
+        self._doing = "disabling it"
+        statement = self._ddl.disable(self._name)
         while True:
             try:
-                async with self._db.transaction():
+                async with self._hooks.turn(), self._db.transaction():
                     await self._db.execute("SET LOCAL lock_timeout = '400ms'")
-                    await self._db.execute(disable_statement(name))
+                    await self._db.execute(statement)
             except asyncpg.PostgresError as error:
-                if error.sqlstate not in _RETRYABLE:
-                    raise
-                await self._terminate(oid, name)
-                await self._roll_back_prepared(name)
+                if error.sqlstate not in RETRYABLE:
+                    raise self._blocked(error, statement) from error
+                await self._adopt()
+                await terminate(self._target, self._db, oid)
+                await self._roll_back_prepared()
             else:
+                self._note(statement)
                 return
 
-    async def _end_sessions(self, oid: int, name: str) -> None:
-        empty_scans = 0
-        while empty_scans < 2:
-            if await self._terminate(oid, name):
-                empty_scans = 0
-                await asyncio.sleep(_POLL_S)
-            else:
-                empty_scans += 1
-                if empty_scans < 2:
-                    await asyncio.sleep(_GUARD_S)
+    async def _adopt(self) -> None:
+        """Let the admin role act as the login."""
+        for statement in self._ddl.adopt(self._name):
+            await self._patiently(statement)
 
-    async def _terminate(self, oid: int, name: str) -> int:
-        """Signal every session of the login; return how many there still were."""
-        async with self._db.transaction():
-            await self._db.execute(f"SET LOCAL ROLE {ident(name)}")
-            rows = await self._db.fetch(_TERMINATE, oid)
-        self._terminated.update(row["pid"] for row in rows)
-        return len(rows)
+    async def _end_sessions(self, oid: int) -> None:
+        self._doing = "ending its sessions"
+        ended = await end_sessions(self._target, self._db, oid)
+        count = ended.primary + ended.standbys
+        self._done.sessions_ended += count
+        if count:
+            self._note(f"SELECT pg_terminate_backend(pid) -- {count} of OID {oid}")
 
-    async def _roll_back_prepared(self, name: str) -> None:
+    async def _roll_back_prepared(self) -> None:
         """Only the owner may, and only in the transaction's own database."""
-        for row in await self._db.fetch(_PREPARED, name):
-            async with self._target.admin_in(row["database"]) as db:
-                await db.execute(f"SET ROLE {ident(name)}")
-                await db.execute(f"ROLLBACK PREPARED {literal(row['gid'])}")
+        for row in await self._db.fetch(_PREPARED, self._name):
+            statement = f"ROLLBACK PREPARED {literal(row['gid'])}"
+            async with working_in(self._target, row["database"]) as db:
+                await db.execute(f"SET ROLE {ident(self._name)}")
+                try:
+                    await db.execute(statement)
+                except asyncpg.UndefinedObjectError:
+                    continue  # another broker was quicker
+                self._note(statement, row["database"])
 
-    async def _give_away(self, oid: int, name: str) -> None:
+    async def _give_away(self, oid: int) -> None:
+        self._doing = "giving away what it owns"
         databases = [row["name"] for row in await self._db.fetch(_DATABASES, oid)]
         if not databases:
             return
-        if self._doomed.group is None:
+        await self._lend()
+        assert self._role is not None
+        for database in databases:
+            for statement in await give_to_role(self._target, database, self._name, self._role):
+                self._note(statement, database)
+        self._done.databases_cleaned = databases
+
+    async def _lend(self) -> None:
+        """Give the login, which nobody can use, what it needs to give its things to its role."""
+        if self._lent:
+            return
+        if self._role is None:
             raise RemovalBlocked(
                 self._target.name,
-                f"role {name} owns objects in {', '.join(databases)} and its grant is unknown",
+                f"role {self._name} owns something, and nobody knows to which role it should go: "
+                "REASSIGN OWNED and DROP OWNED by hand",
             )
-        self._databases = databases
-        for statement in lend_group_statements(name, self._doomed.group, self._version):
-            # Each on its own: on 16 and later an open GRANT of a group blocks every other one.
+        for statement in self._ddl.lend_role(self._name, self._role):
+            # Each on its own: on 16 and later an open GRANT of a role blocks every other one.
             await self._patiently(statement)
-        for database in databases:
-            await self._clean(database, name, self._doomed.group)
+        self._lent = True
 
-    async def _clean(self, database: str, name: str, group: str) -> None:
-        async with self._target.admin_in(database) as db:
-            for attempt in range(_TRIES):
-                try:
-                    async with db.transaction():
-                        for statement in clean_statements(name, group):
-                            await db.execute(statement)
-                except asyncpg.PostgresError as error:
-                    await _back_off_or_raise(error, attempt)
-                else:
-                    return
+    async def _run_as_login(self, database: str, statements: Sequence[str]) -> str:
+        await self._lend()
+        refusal = await run_as_login(self._target, database, self._name, statements)
+        if not refusal:
+            for statement in statements:
+                self._note(statement, database)
+        return refusal
 
-    async def _revoke_memberships(self, oid: int, name: str) -> None:
-        for row in await self._db.fetch(_GROUPS, oid):
-            await self._patiently(f"REVOKE {ident(row['rolname'])} FROM {ident(name)}")
+    async def _revoke_memberships(self, oid: int) -> None:
+        roles = tuple(row["rolname"] for row in await self._db.fetch(_ROLES, oid))
+        for statement in self._ddl.revoke_memberships(self._name, roles):
+            await self._patiently(statement)
 
-    async def _drop(self, name: str) -> None:
-        try:
-            await self._patiently(f"DROP ROLE {ident(name)}")
-        except asyncpg.PostgresError as error:
-            if error.sqlstate != _GONE:
-                raise
+    async def _drop(self) -> None:
+        self._doing = "dropping it"
+        await self._patiently(self._ddl.drop(self._name))
 
     async def _patiently(self, statement: str) -> None:
-        for attempt in range(_TRIES):
+        """Run role DDL, again if somebody is in its way. Gone already is as good as done."""
+        for attempt in range(TRIES):
             try:
-                await self._db.execute(statement)
+                async with self._hooks.turn():
+                    await self._db.execute(statement)
             except asyncpg.PostgresError as error:
-                await _back_off_or_raise(error, attempt)
+                if error.sqlstate == _GONE:
+                    return
+                await back_off(self._target, error, attempt, statement)
             else:
+                self._note(statement)
                 return
 
-    async def _end_ghosts(self, oid: int) -> None:
-        """End sessions that outlived their role, for example when somebody else dropped it."""
-        for attempt in range(_TRIES):
-            left = await self._db.fetchrow(_LEFT, oid, self._doomed.name)
-            assert left is not None
-            if not left["sessions"]:
-                return
-            async with self._db.transaction():
-                if self._version < PER_MEMBERSHIP_OPTIONS:
-                    await self._db.execute("SET LOCAL ROLE pg_signal_backend")
-                await self._db.fetch(_TERMINATE, oid)
-            await asyncio.sleep(_FIRST_BACKOFF_S * 2**attempt)
-        raise RemovalBlocked(self._target.name, "a session of the dropped login does not end")
+    async def _quarantine(self, oid: int, cause: RemovalBlocked | None = None) -> None:
+        """Take away what access there is, mark the role, and raise RemovalBlocked.
 
-    async def _verified(self, oid: int, name: str) -> dict[str, Any]:
-        left = await self._db.fetchrow(_LEFT, oid, name)
-        assert left is not None
-        remains = {
-            key: left[key]
-            for key in ("roles", "sessions", "memberships", "objects", "prepared_transactions")
-        }
-        if any(remains.values()):
-            found = ", ".join(f"{count} {what}" for what, count in remains.items() if count)
-            raise RemovalBlocked(self._target.name, f"still there: {found}")
-        return {
-            "target": self._target.name,
-            "login": name,
-            "oid": oid or None,
-            "left": remains,
-            "sessions_terminated": len(self._terminated),
-            "databases_cleaned": self._databases,
-            "checked_at": left["checked_at"].isoformat(),
-            "server_version": left["server_version"],
-        }
+        Unless it is gone: then what was in our way was another broker that removed it. On a fresh
+        connection, as a deadline may have left ours in the middle of something.
+        """
+        quarantined = False
+        why = cause.why if cause is not None else ""
+        async with self._target.admin_in(self._target.address.database) as self._db:
+            try:
+                async with asyncio.timeout(_QUARANTINE_DEADLINE_S):
+                    if not await self._identify():
+                        await self._end_sessions(oid)
+                        return
+                    await self._adopt()
+                    why = why or await self._what_holds(oid)
+                    await self._disable(oid)
+                    await self._revoke_memberships(oid)
+                    why += await self._what_others_gave(oid)
+                    await self._mark(why)
+                    quarantined = True
+            except (RemovalBlocked, TimeoutError) as error:
+                why += f"; nor could it be quarantined: {str(error) or 'it took too long'}"
+        sqlstate = cause.sqlstate if cause is not None else "55006"
+        raise RemovalBlocked(self._target.name, why, sqlstate, quarantined=quarantined) from cause
 
+    async def _mark(self, why: str) -> None:
+        mark = self._doomed.mark
+        if mark is None:
+            return
+        new_name = quarantine_name(mark.grant_id)
+        statements = self._ddl.quarantine(self._name, new_name, mark.comment(quarantined=why))
+        for statement in statements:
+            await self._patiently(statement)
 
-async def _back_off_or_raise(error: asyncpg.PostgresError, attempt: int) -> None:
-    if error.sqlstate not in _RETRYABLE or attempt == _TRIES - 1:
-        raise error
-    await asyncio.sleep(_FIRST_BACKOFF_S * 2**attempt)
+    async def _what_others_gave(self, oid: int) -> str:
+        """Name the memberships that only those who gave them can take away (16 and later)."""
+        name = ident(self._name)
+        given = [
+            f"REVOKE {ident(row['role'])} FROM {name} GRANTED BY {ident(row['grantor'])}"
+            for row in await self._db.fetch(_GIVEN, oid)
+        ]
+        return f"; others gave it memberships, so run: {'; '.join(given)}" if given else ""
+
+    async def _what_holds(self, oid: int) -> str:
+        doing = self._doing
+        still = await terminate(self._target, self._db, oid)
+        if not still:
+            return f"it could not be removed in time: {doing}"
+        backends = ", ".join(f"{pid} ({doing})" for pid, doing in still.items())
+        return f"these backends do not end: {backends}; see to the processes on the server"
+
+    def _blocked(self, error: asyncpg.PostgresError, statement: str) -> RemovalBlocked:
+        return blocked_by(self._target.name, error, statement, self._target.address.database)
+
+    def _note(self, statement: str, database: str | None = None) -> None:
+        where = database or self._target.address.database
+        self._done.steps.append(Step(datetime.now(UTC), where, statement))

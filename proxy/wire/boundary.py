@@ -27,20 +27,26 @@ class Boundary:
 
     def advance(self, data: bytes) -> None:
         """Take note of the next `data` of the stream."""
-        position = self._remaining
-        end = len(data)
         if self._header:
             position = self._finish_header(data)
             if position < 0:
                 return
-        while position + HEADER_SIZE <= end:
-            self.last_kind = data[position]
-            position += 1 + _read_length(data, position)[0]
+        else:
+            position = self._remaining
+        end = len(data)
+        last_header = end - HEADER_SIZE
+        newest = -1
+        while position <= last_header:
+            newest = position
+            (length,) = _read_length(data, position)
+            position += length + 1  # the length counts itself, not the type byte
+        if newest >= 0:
+            self.last_kind = data[newest]
         if position >= end:
             self._remaining = position - end
         else:
             self._remaining = 0
-            self._header = bytes(data[position:])
+            self._header = data[position:]
 
     def until_next(self, data: bytes) -> int | None:
         """Return how many bytes of `data`, the next of the stream, belong to the message that is

@@ -10,6 +10,7 @@ from struct import pack, unpack_from
 from proxy.wire.errors import MalformedMessage, UnsupportedProtocol
 
 PROTOCOL_MAJOR = 3
+NEWEST_MINOR = 2
 PROTOCOL_3_0 = PROTOCOL_MAJOR << 16
 _CANCEL_CODE = 80877102
 _SSL_CODE = 80877103
@@ -19,6 +20,9 @@ SSL_REQUEST = pack("!II", 8, _SSL_CODE)
 TERMINATE = b"X" + pack("!I", 4)
 AUTHENTICATION_OK = b"R" + pack("!II", 8, 0)
 SCRAM_SHA_256 = "SCRAM-SHA-256"
+SCRAM_SHA_256_PLUS = "SCRAM-SHA-256-PLUS"
+
+_SHORT_KEY, _LONG_KEY = 4, 32  # as PostgreSQL has them
 
 _AUTH_SASL, _AUTH_SASL_CONTINUE, _AUTH_SASL_FINAL = 10, 11, 12
 
@@ -43,11 +47,27 @@ class CancelRequest:
 
 @dataclass(frozen=True, slots=True)
 class StartupMessage:
-    """`minor` is the protocol's minor version. `_pq_.` options are in `protocol_options`."""
+    """`minor` is the protocol's minor version as the client asks for it. `_pq_.` options are in
+    `protocol_options`."""
 
     minor: int
     parameters: Mapping[str, str]
     protocol_options: tuple[str, ...]
+
+    @property
+    def spoken_minor(self) -> int:
+        """The minor version that both sides know."""
+        return min(self.minor, NEWEST_MINOR)
+
+    @property
+    def needs_negotiation(self) -> bool:
+        """Whether the client asks for more than we know, and has to be told what we do."""
+        return self.minor > NEWEST_MINOR or bool(self.protocol_options)
+
+    @property
+    def cancel_key_bytes(self) -> int:
+        """How long the key of a cancel request is: short up to 3.1, up to 256 bytes from 3.2 on."""
+        return _SHORT_KEY if self.spoken_minor < NEWEST_MINOR else _LONG_KEY
 
 
 FirstMessage = SslRequest | GssEncRequest | CancelRequest | StartupMessage
@@ -187,10 +207,26 @@ def encode_error(
     hint: str | None = None,
 ) -> bytes:
     """Return a FATAL ErrorResponse: the session ends after it."""
-    fields = [("S", "FATAL"), ("V", "FATAL"), ("C", sqlstate), ("M", message)]
+    return _encode_report(b"E", "FATAL", sqlstate, message, detail, hint)
+
+
+def encode_notice(message: str, *, hint: str | None = None) -> bytes:
+    """Return a NoticeResponse, which may come between any two messages once a client is in."""
+    return _encode_report(b"N", "NOTICE", "00000", message, None, hint)
+
+
+def _encode_report(
+    kind: bytes,
+    severity: str,
+    sqlstate: str,
+    message: str,
+    detail: str | None,
+    hint: str | None,
+) -> bytes:
+    fields = [("S", severity), ("V", severity), ("C", sqlstate), ("M", message)]
     fields += [(letter, text) for letter, text in (("D", detail), ("H", hint)) if text]
     body = b"".join(letter.encode() + _text(text) for letter, text in fields)
-    return encode_frame(b"E", body + b"\0")
+    return encode_frame(kind, body + b"\0")
 
 
 def encode_authentication_sasl(mechanisms: Iterable[str]) -> bytes:
@@ -206,10 +242,10 @@ def encode_sasl_final(data: bytes) -> bytes:
     return encode_frame(b"R", pack("!I", _AUTH_SASL_FINAL) + data)
 
 
-def encode_negotiate_protocol(unsupported: Iterable[str]) -> bytes:
-    """Say that we speak 3.0, and which protocol options we do not know."""
+def encode_negotiate_protocol(minor: int, unsupported: Iterable[str]) -> bytes:
+    """Say which minor version we speak, and which of the client's options we do not know."""
     names = tuple(unsupported)
-    body = pack("!II", PROTOCOL_3_0, len(names)) + b"".join(_text(name) for name in names)
+    body = pack("!II", PROTOCOL_3_0 | minor, len(names)) + b"".join(_text(name) for name in names)
     return encode_frame(b"v", body)
 
 

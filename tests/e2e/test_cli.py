@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from broker.embedded import free_port
+from tests.support.command_line import run_pgcurfew
 from tests.support.service import Service, clean_environment
 from tests.support.settings_files import write_settings
 from tests.support.stage import DEV, OTHER_DEV, REVIEWER, Stage
@@ -19,22 +21,10 @@ from tests.support.stage import DEV, OTHER_DEV, REVIEWER, Stage
 pytestmark = pytest.mark.newest
 
 
-def _run(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "api", *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 async def _pgcurfew(
     service: Service, who: str, *arguments: str
 ) -> "subprocess.CompletedProcess[str]":
-    return await asyncio.to_thread(_run, service.environment(who), *arguments)
+    return await asyncio.to_thread(run_pgcurfew, service.environment(who), *arguments)
 
 
 async def _json(service: Service, who: str, *arguments: str) -> Any:
@@ -174,32 +164,38 @@ async def test_a_mistake_is_explained_in_words_and_exit_code(
 
 async def test_without_a_token_or_a_server_it_says_what_to_do(service: Service) -> None:
     environment = service.environment(DEV)
-    without = await asyncio.to_thread(_run, {**environment, "PGCURFEW_TOKEN": ""}, "ls")
+    without = await asyncio.to_thread(run_pgcurfew, {**environment, "PGCURFEW_TOKEN": ""}, "ls")
     assert without.returncode == 2
     assert "pgcurfew token create" in without.stderr
-    wrong = await asyncio.to_thread(_run, {**environment, "PGCURFEW_TOKEN": "wrong"}, "ls")
+    wrong = await asyncio.to_thread(run_pgcurfew, {**environment, "PGCURFEW_TOKEN": "wrong"}, "ls")
     assert (wrong.returncode, wrong.stderr) == (2, "pgcurfew: a valid bearer token is needed\n")
     url = {"PGCURFEW_URL": "http://127.0.0.1:1"}
-    nobody = await asyncio.to_thread(_run, {**environment, **url}, "ls")
+    nobody = await asyncio.to_thread(run_pgcurfew, {**environment, **url}, "ls")
     assert nobody.returncode == 1
     assert "no pgcurfew answers at http://127.0.0.1:1" in nobody.stderr
 
 
 async def test_tokens_are_made_listed_and_revoked(service: Service) -> None:
     operator = {**clean_environment(), "PGCURFEW_CONFIG": str(service.stage.config)}
-    made = await asyncio.to_thread(_run, operator, "token", "create", DEV, "--json")
+    create = ("token", "create")
+    scopes = ("--scope", "read", "--scope", "ask")
+    made = await asyncio.to_thread(run_pgcurfew, operator, *create, DEV, *scopes, "--json")
     token = json.loads(made.stdout)
+    assert (token["kind"], token["scopes"]) == ("personal", ["ask", "read"])
     person = {**service.environment(DEV), "PGCURFEW_TOKEN": token["token"]}
-    assert (await asyncio.to_thread(_run, person, "ls")).returncode == 0
-    listed = await asyncio.to_thread(_run, operator, "token", "ls", "--json")
+    assert (await asyncio.to_thread(run_pgcurfew, person, "ls")).returncode == 0
+    listed = await asyncio.to_thread(run_pgcurfew, operator, "token", "ls", "--json")
     (found,) = [each for each in json.loads(listed.stdout) if each["id"] == token["id"]]
     assert (found["person"], found["token"], found["revoked_at"]) == (DEV, None, None)
-    revoked = await asyncio.to_thread(_run, operator, "token", "revoke", token["id"])
+    revoked = await asyncio.to_thread(run_pgcurfew, operator, "token", "revoke", token["id"])
     assert revoked.returncode == 0
-    assert (await asyncio.to_thread(_run, person, "ls")).returncode == 2
-    stranger = await asyncio.to_thread(_run, operator, "token", "create", "who@example.com")
+    assert (await asyncio.to_thread(run_pgcurfew, person, "ls")).returncode == 2
+    stranger = await asyncio.to_thread(run_pgcurfew, operator, *create, "who@example.com")
     assert stranger.returncode == 1
     assert "add them under identity.people" in stranger.stderr
+    machine = await asyncio.to_thread(run_pgcurfew, operator, *create, "nightly", "--service")
+    assert machine.returncode == 1
+    assert "'nightly@service.machine'; add them under identity.machines" in machine.stderr
 
 
 @pytest.mark.parametrize(
@@ -239,7 +235,7 @@ async def test_wrong_settings_end_the_start_with_path_reason_and_example(
     config = write_settings(tmp_path, change)
     rule = {"name": "all", "requesters": {"anyone": True}, "resources": [{}], "max_duration": "1h"}
     (tmp_path / "policies.yaml").write_text(
-        yaml.safe_dump({"approvers": {"groups": ["dba"]}, "policies": [rule]})
+        yaml.safe_dump({"approvers": {"people": ["reviewer@example.com"]}, "policies": [rule]})
     )
     secrets = dict.fromkeys(
         ("LEDGER_PASSWORD", "LEDGER_PROXY_PASSWORD", "ORDERS_ADMIN_PASSWORD"), "x"
@@ -250,7 +246,7 @@ async def test_wrong_settings_end_the_start_with_path_reason_and_example(
         "PGCURFEW_CONFIG": str(config),
         "PROXY_KEY": "00" * 32,
     }
-    done = await asyncio.to_thread(_run, environment, "serve")
+    done = await asyncio.to_thread(run_pgcurfew, environment, "serve")
     assert done.returncode == 1
     assert where in done.stderr
     assert what in done.stderr
@@ -258,6 +254,7 @@ async def test_wrong_settings_end_the_start_with_path_reason_and_example(
 
 
 async def test_a_ledger_that_is_behind_is_not_served_from(stage: Stage) -> None:
+    stage.write_settings(api={"listen": f"127.0.0.1:{free_port()}"})
     await stage.query_ledger("UPDATE curfew.alembic_version SET version_num = '0000'")
     done = await _operator(stage, "serve")
     assert done.returncode == 1
@@ -282,4 +279,32 @@ async def test_migrating_without_the_proxies_role_says_how_to_make_it(stage: Sta
 
 async def _operator(stage: Stage, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = {**clean_environment(), "PGCURFEW_CONFIG": str(stage.config)}
-    return await asyncio.to_thread(_run, environment, *arguments)
+    return await asyncio.to_thread(run_pgcurfew, environment, *arguments)
+
+
+async def test_a_program_has_access_only_while_it_runs(service: Service) -> None:
+    """Its exit code is ours, and nothing of its access is left, whatever it does."""
+    waiting = asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "api", "exec", "orders", "orders_reader", "--for", "15m"),
+        *("--", "sh", "-c", "psql -XAtc 'SELECT count(*) FROM shop.orders' && exit 7"),
+        env=service.environment(DEV),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    program = await waiting
+    assert program.stderr is not None
+    said = (await asyncio.wait_for(program.stderr.readline(), 40)).decode()
+    (request_id,) = re.findall(r"(req_\w{16}): waiting for group dba", said)
+    async with service.client(REVIEWER) as reviewer:
+        grant = (await reviewer.approve(request_id)).given
+        stdout, stderr = await asyncio.wait_for(program.communicate(), 40)
+        assert (program.returncode, stdout, stderr) == (7, b"100\n", b"")
+        assert (await reviewer.get_grant(grant.id)).end_reason == "relinquished"
+
+
+async def test_a_program_that_is_not_there_asks_for_nothing(service: Service) -> None:
+    done = await _pgcurfew(service, DEV, "exec", "orders", "orders_reader", "--", "no-such-program")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "pgcurfew: no-such-program is not there to be run\n",
+    )

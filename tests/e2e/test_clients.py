@@ -2,11 +2,7 @@
 allows, and understand what they are told."""
 
 import asyncio
-import contextlib
-import os
-import pty
 import shutil
-import signal
 import ssl
 from datetime import timedelta
 
@@ -15,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.support.service import Access, Service, clean_environment, wait_for
+from tests.support.service import Access, Service, wait_for
 from tests.support.stage import DEV, REVIEWER
 
 # Long enough to be approved and connected on a busy machine, short enough to wait for.
@@ -162,39 +158,6 @@ async def test_a_key_that_is_nobodys_cancels_nothing(service: Service) -> None:
         assert [row[1] for row in await running] == ["slept"]
 
 
-@needs_psql
-async def test_ctrl_c_in_psql_cancels_the_query_and_keeps_the_session(service: Service) -> None:
-    """At a terminal, where psql goes on after a cancel."""
-    access = await service.get_access()
-    screen, terminal = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        *("psql", "-X", "-A", "-t", "-P", "pager=off"),
-        env={**clean_environment(), **access.environment()},
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-    )
-    os.close(terminal)
-    os.write(screen, b"SELECT pg_sleep(31);\n")
-    await service.until_a_backend_runs("SELECT pg_sleep(31);")
-    process.send_signal(signal.SIGINT)
-    os.write(screen, b"SELECT 'still' || ' here';\n\\q\n")
-    shown = await asyncio.wait_for(asyncio.to_thread(_read_to_end, screen), 20)
-    assert await process.wait() == 0
-    assert "canceling statement due to user request" in shown
-    assert "still here" in shown
-
-
-def _read_to_end(screen: int) -> str:
-    shown = b""
-    # Reading a terminal whose other side has closed is an error, not an end of file.
-    with contextlib.suppress(OSError):
-        while part := os.read(screen, 4096):
-            shown += part
-    os.close(screen)
-    return shown.decode()
-
-
 async def test_sessions_are_on_record_while_they_last_and_after(service: Service) -> None:
     access = await service.get_access()
     async with service.client(DEV) as dev:
@@ -233,7 +196,7 @@ async def test_many_sessions_of_one_grant_until_its_limit(service: Service) -> N
     access = await service.get_access()
     connections = [access.connect() for _ in range(10)]
     try:
-        with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+        with pytest.raises(psycopg.OperationalError, match=r"for grant .*: at most 10"):
             access.connect()
     finally:
         for connection in connections:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from broker.embedded import EmbeddedError, find_binaries
+from tests.support.servers import memory
 
 STEPS = 12
 
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.skipif(not _embedded(), reason="the embedded PostgreSQL
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A folder that other users can get through: as root, PostgreSQL runs as one of them."""
-    with tempfile.TemporaryDirectory(prefix="pgcurfew-test-home-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pgcurfew-test-home-", dir=memory()) as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)
 
@@ -62,15 +63,12 @@ def _demo(home: Path, *, user: str | None = None, path: str = os.defpath) -> str
 
 
 async def test_the_story_holds_twice_in_a_row_and_leaves_nothing(home: Path) -> None:
-    for _ in range(2):
-        await asyncio.to_thread(_demo, home)
-    assert _processes_with(str(home)) == []
-    assert list(home.glob("pgcurfew-demo-*")) == []
-
-
-async def test_without_a_psql_a_driver_with_its_own_libpq_verifies_the_proxy(home: Path) -> None:
+    """The second time without a psql: a driver with its own libpq verifies the proxy then."""
+    await asyncio.to_thread(_demo, home)
     said = await asyncio.to_thread(_demo, home, path=str(home))
     assert "psycopg" in said
+    assert _processes_with(str(home)) == []
+    assert list(home.glob("pgcurfew-demo-*")) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -119,7 +119,7 @@ async def test_a_newer_protocol_is_negotiated_down_once(service: Service) -> Non
         options = {"user": "x", "_pq_.test_protocol_negotiation": ""}
         writer.write(_startup(3, 9999, **options))
         name = b"_pq_.test_protocol_negotiation\0"
-        body = pack("!II", 3 << 16, 1) + name
+        body = pack("!II", (3 << 16) + 2, 1) + name
         expected = b"v" + pack("!I", len(body) + 4) + body
         assert await reader.readexactly(len(expected)) == expected
         assert await reader.readexactly(1) == b"R"

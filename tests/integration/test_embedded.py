@@ -10,11 +10,12 @@ import asyncpg
 import pytest
 
 from broker.embedded import EmbeddedError, EmbeddedServer, find_binaries, run_embedded
+from tests.support.servers import memory
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="pgcurfew-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pgcurfew-test-", dir=memory()) as folder:
         Path(folder).chmod(0o711)
         inner = Path(folder) / "postgresql"
         inner.mkdir(mode=0o700)

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from proxy.ipfilter import Address
+from broker.domain.network import Address
 from proxy.server import Server, listen
 
 

@@ -1,9 +1,11 @@
-"""A TCP connection that can be cut and mended, between a service and its ledger."""
+"""A TCP connection that can be cut and mended, as between a service and its ledger; or a load
+balancer, which says first whom it speaks for."""
 
 import asyncio
-import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+
+from tests.support.loops import running
 
 _READ = 65_536
 
@@ -11,8 +13,9 @@ _READ = 65_536
 class Cable:
     """Forwards from a port of its own, in an event loop and a thread of its own."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, preamble: bytes = b"") -> None:
         self._where = (host, port)
+        self.preamble = preamble
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -43,6 +46,7 @@ class Cable:
     ) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._where)
         self._writers |= {near_writer, far_writer}
+        far_writer.write(self.preamble)
         await asyncio.gather(_copy(near_reader, far_writer), _copy(far_reader, near_writer))
         self._writers -= {near_writer, far_writer}
 
@@ -59,15 +63,9 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextmanager
-def lay_cable(host: str, port: int) -> Iterator[Cable]:
-    cable = Cable(host, port)
-    thread = threading.Thread(target=cable._loop.run_forever)
-    thread.start()
-    try:
+def lay_cable(host: str, port: int, preamble: bytes = b"") -> Iterator[Cable]:
+    cable = Cable(host, port, preamble)
+    with running(cable._loop):
         cable.mend()
         yield cable
         cable.cut()
-    finally:
-        cable._loop.call_soon_threadsafe(cable._loop.stop)
-        thread.join()
-        cable._loop.close()

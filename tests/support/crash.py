@@ -19,8 +19,9 @@ from typing import Any
 
 from asyncpg.connection import Connection
 
-from broker.assembly import open_broker
-from broker.settings import load_settings
+from broker.assembly.broker import open_broker
+from broker.config.settings import load_settings
+from broker.service.approvals import Consent
 from tests.support.people import get_person
 
 _STATEMENTS = ("execute", "fetch", "fetchrow", "fetchval", "copy_to_table")
@@ -81,7 +82,7 @@ async def _act(config: Path, step: int, action: str, subject: str, email: str) -
         person = await get_person(broker, email)
         _die_before(step)
         if action == "approve":
-            await broker.approve(subject, person, duration=None, comment="")
+            await broker.approve(subject, person, Consent())
         elif action == "relinquish":
             await broker.relinquish(subject, person)
         elif action == "hand_out":

@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
+from broker.domain.grant import GrantKind
 from broker.domain.person import Person
+from broker.service.approvals import Consent
+from broker.service.asking import Wish
 from broker.service.broker import Broker
 from broker.service.grants import GrantDetails
-from broker.service.requests import Wish
 from tests.support.stage import DEV, REVIEWER
 
 HOUR = timedelta(hours=1)
@@ -23,6 +25,7 @@ def wish(
     target: str = "orders",
     duration: timedelta = HOUR,
     reason: str = "a reason",
+    kind: GrantKind = GrantKind.LOGIN,
 ) -> Wish:
     return Wish(
         target=target,
@@ -31,13 +34,19 @@ def wish(
         duration=duration,
         reason=reason,
         source="127.0.0.1",
+        kind=kind,
     )
 
 
 async def get_grant(
-    broker: Broker, role: str = "orders_reader", *, duration: timedelta = HOUR
+    broker: Broker,
+    role: str = "orders_reader",
+    *,
+    duration: timedelta = HOUR,
+    kind: GrantKind = GrantKind.LOGIN,
 ) -> GrantDetails:
     """Ask as DEV and approve as REVIEWER."""
     dev, reviewer = await get_person(broker, DEV), await get_person(broker, REVIEWER)
-    asked = await broker.requests.ask(wish(role, duration=duration), dev)
-    return await broker.approve(asked.request.id, reviewer, duration=None, comment="fine")
+    asked = await broker.ask(wish(role, duration=duration, kind=kind), dev)
+    approved = await broker.approve(asked.request.id, reviewer, Consent(comment="fine"))
+    return approved.given

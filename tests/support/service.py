@@ -20,6 +20,7 @@ import psycopg
 
 from api.client import Client, open_client
 from api.schemas import CredentialView, GrantView
+from broker.embedded import free_port
 from tests.support.people import HOUR
 from tests.support.stage import DEV, REVIEWER, Stage
 
@@ -94,9 +95,11 @@ class Service:
         """Ask, have it approved, and take the secret."""
         async with self.client(email) as dev, self.client(REVIEWER) as reviewer:
             asked = await dev.request("orders", role, duration=duration, reason="a test")
-            grant = await reviewer.approve(asked.id)
+            grant = (await reviewer.approve(asked.id)).given
             assert grant.state == "active", grant.last_error
-            credential = await dev.hand_out(grant.id)
+            return self.access_of(grant, await dev.hand_out(grant.id))
+
+    def access_of(self, grant: GrantView, credential: CredentialView) -> Access:
         root = self.stage.folder / "client-root.pem"
         root.write_text(credential.root_certificate)
         return Access(grant, credential, root)
@@ -118,6 +121,12 @@ class Service:
             while not await self.stage.query(running, sql):
                 await asyncio.sleep(0.02)
 
+    def reload(self, sign: str = "took up the new settings") -> None:
+        """Let the proxies read their settings again, and wait until one has said so."""
+        before = self.log.read_text().count(sign)
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.log.read_text().count(sign) > before)
+
     def proxy_answers(self) -> bool:
         return is_open(self.proxy_port)
 
@@ -134,11 +143,16 @@ class Service:
 def run_service(stage: Stage, people: tuple[str, ...], **changes: Any) -> Iterator[Service]:
     """Run `pgcurfew serve` with the stage's settings and `changes` of whole sections."""
     api_port, proxy_port = free_port(), free_port()
-    proxy = {"listen": f"127.0.0.1:{proxy_port}", "drain_timeout": "1s"}
+    proxy = {
+        "listen": f"127.0.0.1:{proxy_port}",
+        "drain_timeout": "1s",
+        "throttle": {"failures": 10_000},  # all tests come from one address
+    }
+    api = {"listen": f"127.0.0.1:{api_port}"}
     stage.write_settings(
         **{
-            "api": {"listen": f"127.0.0.1:{api_port}"},
             **changes,
+            "api": {**api, **changes.get("api", {})},
             "proxy": {**proxy, **changes.get("proxy", {})},
         }
     )
@@ -181,13 +195,6 @@ async def _make_tokens(stage: Stage, people: tuple[str, ...]) -> dict[str, str]:
 def clean_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return {**kept, "PYTHONUNBUFFERED": "1"}
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def is_open(port: int) -> bool:

@@ -4,10 +4,11 @@ Roles belong to the whole server and are made once; databases are copied from te
 test, so that no test sees another's.
 """
 
+import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from typing import Any
 import asyncpg
 import yaml
 
-from broker.assembly import open_broker
-from broker.domain.credential import ProxyKey
+from broker.assembly.broker import open_broker
+from broker.config.settings import load_settings
+from broker.domain.credential import ProxyKey, client_keys, verifier_of, verifier_text
 from broker.domain.server import ServerAddress, TlsMode
 from broker.ledger.connection import LedgerLogin
 from broker.ledger.migrate import migrate
 from broker.service.broker import Broker
-from broker.settings import load_settings
 from tests.support.servers import Server
 
 DEV = "dev@example.com"
@@ -35,7 +36,9 @@ _LEDGER_TEMPLATE = "ledger_template"
 _TARGET_TEMPLATE = "target_template"
 _LOGINS = ("curfew", "curfew_proxy", "curfew_broker_1")
 _GROUPS = ("orders_owner", "orders_writer", "orders_reader")
+_SALT = bytes(range(16))
 _numbers = itertools.count(1)
+_prepared: set[Server] = set()
 _LOGINS_OF = """
     SELECT array_agg(rolname::text ORDER BY rolname) FROM pg_roles
      WHERE shobj_description(oid, 'pg_authid') LIKE $1
@@ -77,11 +80,30 @@ class Stage:
 
     def write_settings(self, **changes: Any) -> Path:
         """Write the settings; `changes` replace whole sections."""
-        (self.folder / "policies.yaml").write_text(yaml.safe_dump(_POLICIES))
+        (self.folder / "policies.yaml").write_text(yaml.safe_dump(POLICIES))
         (self.folder / "password").write_text(PASSWORD)
         (self.folder / "proxy-key").write_text(PROXY_KEY.key.hex())
         self.config.write_text(yaml.safe_dump({**self.settings(), **changes}))
         return self.config
+
+    def write_policies(self, *policies: dict[str, Any]) -> None:
+        """Write other policies, of which each is completed: for developers, orders_reader, 8h."""
+        usual = {
+            "requesters": {"groups": ["developers"]},
+            "resources": [{"target": "orders", "role": "orders_reader"}],
+        }
+        lasting = {"max_duration": "8h", "default_duration": "1h"}
+        named = [
+            {
+                "name": f"p{n}",
+                **usual,
+                **({} if each.get("approval") == "deny" else lasting),
+                **each,
+            }
+            for n, each in enumerate(policies, 1)
+        ]
+        text = yaml.safe_dump({"approvers": POLICIES["approvers"], "policies": named})
+        (self.folder / "policies.yaml").write_text(text)
 
     @asynccontextmanager
     async def broker(self) -> AsyncIterator[Broker]:
@@ -95,6 +117,20 @@ class Stage:
     async def query_ledger(self, sql: str, *arguments: object) -> Any:
         """Return one value from the ledger, as the superuser."""
         return await self._value(self.ledger_database, sql, *arguments)
+
+    async def connect_as(
+        self, login: str | None, database: str | None = None
+    ) -> "asyncpg.Connection[asyncpg.Record]":
+        """Connect past the proxy as an ephemeral login, with a password that it gave itself."""
+        await self.query(f"""ALTER ROLE "{login}" PASSWORD '{PASSWORD}'""")
+        return await self.server.connect(
+            database or self.target_database, user=login, password=PASSWORD
+        )
+
+    def role_settings(self, **options: Any) -> dict[str, Any]:
+        """Return settings of the target in which orders_owner has these options."""
+        orders = self.settings()["targets"]["orders"]
+        return {"orders": {**orders, "roles": {**orders["roles"], "orders_owner": options}}}
 
     async def logins_left(self) -> list[str]:
         """Return the names of this stage's ephemeral logins; others share the server."""
@@ -148,7 +184,7 @@ class Stage:
         }
 
 
-_POLICIES = {
+POLICIES: dict[str, Any] = {
     "approvers": {"groups": ["dba"]},
     "policies": [
         {
@@ -165,7 +201,7 @@ _POLICIES = {
                 {"target": "orders", "role": "orders_owner"},
             ],
             "max_duration": "1h",
-            "reason_required": True,
+            "require": ["reason"],
         },
     ],
 }
@@ -173,12 +209,22 @@ _POLICIES = {
 
 async def prepare(server: Server) -> None:
     """Make the roles and the two templates, once per server."""
+    if server not in _prepared:
+        await _prepare(server)
+        _prepared.add(server)
+
+
+async def _prepare(server: Server) -> None:
     main = await server.connect()
     try:
         if await main.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = 'curfew_admin'"):
             return
+        if server.is_our_own:
+            password = _quick_verifier(server.password)
+            await main.execute(f"ALTER ROLE {server.superuser} PASSWORD '{password}'")
         for login in _LOGINS:
-            await main.execute(f"CREATE ROLE {login} LOGIN NOINHERIT PASSWORD '{PASSWORD}'")
+            password = _quick_verifier(PASSWORD)
+            await main.execute(f"CREATE ROLE {login} LOGIN NOINHERIT PASSWORD '{password}'")
         for group in _GROUPS:
             await main.execute(f"CREATE ROLE {group} NOLOGIN")
         await main.execute("CREATE ROLE curfew_admin NOLOGIN CREATEROLE NOINHERIT")
@@ -197,17 +243,27 @@ async def prepare(server: Server) -> None:
     await migrate(LedgerLogin(address, "curfew", PASSWORD), "curfew_proxy")
 
 
+def _quick_verifier(password: str) -> str:
+    """One PBKDF2 round: thousands of connections are made with these."""
+    return verifier_text(verifier_of(client_keys(password, _SALT, 1), _SALT, 1))
+
+
 @asynccontextmanager
 async def set_up(server: Server, folder: Path) -> AsyncIterator[Stage]:
     """Yield a fresh stage; drop its databases and any login that the test left."""
     number = f"{os.getpid()}_{next(_numbers)}"
     stage = Stage(server, f"ledger_{number}", f"orders_{number}", folder)
+    # To copy files is cheaper than to log every page, where they are not written to a disk.
+    how = "STRATEGY FILE_COPY" if server.major >= 15 and server.in_memory else ""
     main = await server.connect()
     try:
         await main.execute(
-            f"CREATE DATABASE {stage.ledger_database} TEMPLATE {_LEDGER_TEMPLATE} OWNER curfew"
+            f"CREATE DATABASE {stage.ledger_database} OWNER curfew TEMPLATE {_LEDGER_TEMPLATE}"
+            f" {how}"
         )
-        await main.execute(f"CREATE DATABASE {stage.target_database} TEMPLATE {_TARGET_TEMPLATE}")
+        await main.execute(
+            f"CREATE DATABASE {stage.target_database} TEMPLATE {_TARGET_TEMPLATE} {how}"
+        )
         # Privileges on a database are not copied with it.
         database = stage.target_database
         await main.execute(
@@ -222,6 +278,19 @@ async def set_up(server: Server, folder: Path) -> AsyncIterator[Stage]:
     finally:
         await _tear_down(main, stage)
         await main.close()
+
+
+@contextmanager
+def set_up_apart(server: Server, folder: Path) -> Iterator[Stage]:
+    """A stage for several tests, which have event loops of their own."""
+    with asyncio.Runner() as runner:
+        runner.run(prepare(server))
+        setting_up = set_up(server, folder)
+        stage = runner.run(setting_up.__aenter__())
+        try:
+            yield stage
+        finally:
+            runner.run(setting_up.__aexit__(None, None, None))
 
 
 async def _tear_down(main: "asyncpg.Connection[asyncpg.Record]", stage: Stage) -> None:

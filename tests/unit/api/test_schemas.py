@@ -1,6 +1,7 @@
 """What goes out is ready to paste, and what comes in is checked."""
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ def _view(host: str, root: "Path | Literal['system']") -> CredentialView:
         Credential(
             entrance=entrance,
             user="jit_dev_orders_reader_1",
+            stable_user="dev.orders.orders_reader",
             password="S3CRET",
             database="orders",
             expires_at=datetime(2030, 1, 1, tzinfo=UTC),
@@ -31,6 +33,7 @@ def test_a_credential_comes_with_lines_to_paste(tmp_path: Path) -> None:
     assert view.dsn == f"postgresql://jit_dev_orders_reader_1:S3CRET@{where}"
     assert view.psql == f"PGPASSWORD=S3CRET psql 'postgresql://jit_dev_orders_reader_1@{where}'"
     assert view.root_certificate == ""
+    assert view.stable_user == "dev.orders.orders_reader"
 
 
 def test_an_ipv6_host_is_bracketed(tmp_path: Path) -> None:
@@ -60,7 +63,6 @@ def test_durations_come_in_both_ways(text: str, duration: timedelta) -> None:
     [
         {"duration": "0s"},
         {"duration": 3600},
-        {"duration": None},
         {"target": ""},
         {"target": "x" * 64},
         {"role": "a\0b"},
@@ -68,6 +70,11 @@ def test_durations_come_in_both_ways(text: str, duration: timedelta) -> None:
         {"reason": "\x1b[31mred"},
         {"reason": "x" * 2001},
         {"unknown": 1},
+        {"networks": "10.0.0.0/8"},
+        {"networks": [10]},
+        {"networks": ["here"]},
+        {"networks": ["10.0.0.0/8"] * 101},
+        {"pin_address": None},
     ],
 )
 def test_what_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
@@ -79,3 +86,27 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
 def test_a_reason_may_have_lines() -> None:
     body = {"target": "orders", "role": "orders_reader", "duration": "1h", "reason": "a\n\tb"}
     assert NewRequest.model_validate(body).reason == "a\n\tb"
+
+
+def test_networks_are_read_once_each_and_written_as_text() -> None:
+    body = {"networks": ["10.0.0.0/8", "2001:db8::7", "10.0.0.0/8"]}
+    approval = Approval.model_validate(body)
+    assert approval.networks == (ip_network("10.0.0.0/8"), ip_network("2001:db8::7"))
+    written = approval.model_dump_json(include={"networks"})
+    assert written == '{"networks":["10.0.0.0/8","2001:db8::7/128"]}'
+
+
+def test_an_approval_without_networks_is_another_than_one_with_none() -> None:
+    assert Approval.model_validate({}).networks is None
+    assert Approval.model_validate({"networks": []}).networks == ()
+
+
+def test_a_network_with_host_bits_is_refused_with_the_one_that_was_meant() -> None:
+    body = {
+        "target": "orders",
+        "role": "orders_reader",
+        "duration": "1h",
+        "networks": ["10.1.2.3/8"],
+    }
+    with pytest.raises(ValidationError, match=r"10\.0\.0\.0/8 has not"):
+        NewRequest.model_validate(body)

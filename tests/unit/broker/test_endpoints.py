@@ -5,7 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
+from broker.config.faults import SettingsError
+from broker.config.settings import Settings, load_settings
 from broker.domain.credential import ProxyKey
 from broker.domain.server import ServerAddress, TlsMode
 from broker.endpoints import (
@@ -15,14 +26,15 @@ from broker.endpoints import (
     proxy_ledger_login,
     proxy_root_certificate,
     read_proxy_keys,
+    read_ticket_key,
+    read_ticket_public_keys,
     state_dir,
     target_address,
 )
 from broker.ledger.connection import LedgerLogin
-from broker.settings import Settings, load_settings
-from broker.settings_faults import SettingsError
-from proxy.tls import CertificateFiles, ensure_certificate
+from proxy.own_certificate import CertificateFiles, ensure_certificate
 from tests.support.settings_files import write_settings
+from tests.support.tickets import make_ticket_key
 
 HEX_KEY = "00" * 31 + "ff"
 KEY = bytes(31) + b"\xff"
@@ -107,6 +119,71 @@ def test_a_proxy_key_of_another_form_is_refused_and_not_repeated(
         "  keys.proxy_keys.k1: must be 32 bytes in hexadecimal; "
         "for example: openssl rand -hex 32"
     )
+
+
+def test_what_a_ticket_key_signs_one_of_the_public_keys_verifies(tmp_path: Path) -> None:
+    """Several, so that the key can be replaced while tickets lie about."""
+    for name in ("old", "new"):
+        make_ticket_key(tmp_path, name)
+    changes = {
+        "keys.ticket_key": "file:new.key",
+        "proxy.tickets": {"public_keys": ["old.pem", "new.pem"]},
+    }
+    settings, config = load(tmp_path, changes)
+    sign, is_genuine = read_ticket_key(settings, config), read_ticket_public_keys(settings, config)
+    assert is_genuine is not None
+    assert is_genuine(sign(b"a message"), b"a message")
+    assert not is_genuine(sign(b"a message"), b"another one")
+    assert not is_genuine(b"", b"a message")
+
+
+def test_without_public_keys_no_ticket_is_genuine(tmp_path: Path) -> None:
+    assert read_ticket_public_keys(*load(tmp_path)) is None
+
+
+def test_without_a_ticket_key_nothing_is_sealed(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"keys.ticket_key: is not set.*openssl genpkey"):
+        read_ticket_key(*load(tmp_path))
+
+
+def _other_pem(path: Path, kind: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    path.write_bytes(
+        {
+            "private": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+            "public": key.public_key().public_bytes(
+                Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+            ),
+            "encrypted": Ed25519PrivateKey.generate().private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a passphrase")
+            ),
+            "no PEM": b"hunter2",
+        }[kind]
+    )
+
+
+@pytest.mark.parametrize("kind", ["private", "public", "encrypted", "no PEM"])
+def test_a_ticket_key_of_another_kind_is_refused_and_not_repeated(
+    tmp_path: Path, kind: str
+) -> None:
+    _other_pem(tmp_path / "ticket.key", kind)
+    with pytest.raises(SettingsError, match=r"keys.ticket_key: must be the PEM") as refused:
+        read_ticket_key(*load(tmp_path, {"keys.ticket_key": "file:ticket.key"}))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["private", "public", "encrypted", "no PEM"])
+def test_a_public_key_of_another_kind_is_refused(tmp_path: Path, kind: str) -> None:
+    _other_pem(tmp_path / "ticket.pem", kind)
+    changes = {"proxy.tickets": {"public_keys": ["ticket.pem"]}}
+    with pytest.raises(SettingsError, match=r"proxy.tickets.public_keys: file .* is not the PEM"):
+        read_ticket_public_keys(*load(tmp_path, changes))
+
+
+def test_a_public_key_that_is_not_there_is_named(tmp_path: Path) -> None:
+    changes = {"proxy.tickets": {"public_keys": ["ticket.pem"]}}
+    with pytest.raises(SettingsError, match=r"proxy.tickets.public_keys: file .*No such file"):
+        read_ticket_public_keys(*load(tmp_path, changes))
 
 
 def test_a_servers_own_root_certificate_is_found_beside_the_settings(tmp_path: Path) -> None:

@@ -1,31 +1,39 @@
-"""A curfew reaches every session of its grant, and a cancel key only its own session."""
+"""A grant's news reaches all its sessions, a kill one, and a cancel key only its own session."""
 
 import asyncio
+import itertools
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from broker.domain.server import ServerAddress, TlsMode
-from proxy.dial import Upstream
+from broker.domain.grant import Grant, GrantState
+from broker.domain.person import Person
 from proxy.registry import Registry, cancel_digest
 from proxy.relay import Goodbye
-from proxy.wire.messages import BackendKeyData
 
-EXPIRED = Goodbye("expired", "57P01", "access ended")
-TARGET = Upstream(ServerAddress("db.example.com", 5432, "orders", TlsMode.DISABLE))
+SHUTDOWN = Goodbye("shutdown", "57P01", "this server is shutting down")
+_numbers = itertools.count()
 
 
 @dataclass(eq=False)
 class FakeSession:
     grant_id: str
-    heard: list[Goodbye] = field(default_factory=list)
+    id: str = field(default_factory=lambda: f"ses_{next(_numbers)}")
+    heard: list[object] = field(default_factory=list)
+
+    def follow(self, grant: Grant) -> None:
+        self.heard.append(grant)
 
     def end(self, goodbye: Goodbye) -> None:
         self.heard.append(goodbye)
 
+    def killed(self, by: str) -> None:
+        self.heard.append(by)
+
 
 class LeavingSession(FakeSession):
-    """Leaves the registry while it is being ended."""
+    """Leaves the registry while it is being spoken to."""
 
     registry: Registry
 
@@ -33,11 +41,15 @@ class LeavingSession(FakeSession):
         super().end(goodbye)
         self.registry.remove(self)
 
+    def follow(self, grant: Grant) -> None:
+        super().follow(grant)
+        self.registry.remove(self)
+
 
 @dataclass(eq=False)
 class FakeCancellable:
-    upstream: Upstream = TARGET
-    upstream_key: BackendKeyData = field(default_factory=lambda: BackendKeyData(1, bytes(4)))
+    async def cancel_query(self) -> None:
+        raise AssertionError("nobody asked")
 
 
 def registry_with(*sessions: FakeSession) -> Registry:
@@ -47,29 +59,62 @@ def registry_with(*sessions: FakeSession) -> Registry:
     return registry
 
 
-def test_the_end_of_a_grant_reaches_all_its_sessions_and_no_other() -> None:
+def grant_until(hour: int, grant_id: str = "grt_1") -> Grant:
+    return Grant(
+        id=grant_id,
+        request_id="req_1",
+        person=Person("per_1", "dev@example.com", "A developer"),
+        target="orders",
+        database="orders",
+        role="orders_reader",
+        state=GrantState.ACTIVE,
+        granted_at=datetime(2026, 3, 1, 12, 0, tzinfo=UTC),
+        expires_at=datetime(2026, 3, 1, hour, 0, tzinfo=UTC),
+        duration=timedelta(hours=1),
+    )
+
+
+def test_what_becomes_of_a_grant_reaches_all_its_sessions_and_no_other() -> None:
     first, second, other = FakeSession("grt_1"), FakeSession("grt_1"), FakeSession("grt_2")
-    registry_with(first, second, other).end_grant("grt_1", EXPIRED)
-    assert (first.heard, second.heard, other.heard) == ([EXPIRED], [EXPIRED], [])
+    registry = registry_with(first, second, other)
+    moves = [grant_until(14), grant_until(15)]
+    for grant in moves:
+        registry.follow(grant)
+    assert (first.heard, second.heard, other.heard) == (moves, moves, [])
 
 
-def test_the_end_of_a_grant_without_sessions_is_no_accident() -> None:
+def test_news_of_a_grant_without_sessions_is_no_accident() -> None:
     """Every worker hears of every grant."""
-    Registry().end_grant("grt_1", EXPIRED)
+    session = FakeSession("grt_1")
+    registry_with(session).follow(grant_until(14, "grt_2"))
+    assert session.heard == []
 
 
 def test_a_session_that_has_left_hears_nothing_more() -> None:
     left, stays = FakeSession("grt_1"), FakeSession("grt_1")
     registry = registry_with(left, stays)
     registry.remove(left)
-    registry.end_grant("grt_1", EXPIRED)
-    assert (left.heard, stays.heard) == ([], [EXPIRED])
+    registry.follow(grant_until(14))
+    assert (left.heard, stays.heard) == ([], [grant_until(14)])
+
+
+def test_a_kill_reaches_one_session() -> None:
+    doomed, other = FakeSession("grt_1"), FakeSession("grt_1")
+    registry = registry_with(doomed, other)
+    registry.kill(doomed.id, "reviewer@example.com")
+    assert (doomed.heard, other.heard) == (["reviewer@example.com"], [])
+
+
+def test_a_kill_of_another_workers_session_is_no_accident() -> None:
+    session = FakeSession("grt_1")
+    registry_with(session).kill("ses_elsewhere", "reviewer@example.com")
+    assert session.heard == []
 
 
 def test_shutting_down_ends_every_session() -> None:
     sessions = [FakeSession("grt_1"), FakeSession("grt_1"), FakeSession("grt_2")]
-    registry_with(*sessions).end_all(EXPIRED)
-    assert [each.heard for each in sessions] == [[EXPIRED]] * 3
+    registry_with(*sessions).end_all(SHUTDOWN)
+    assert [each.heard for each in sessions] == [[SHUTDOWN]] * 3
 
 
 def test_sessions_may_leave_while_they_are_being_ended() -> None:
@@ -77,9 +122,18 @@ def test_sessions_may_leave_while_they_are_being_ended() -> None:
     registry = registry_with(*sessions)
     for each in sessions:
         each.registry = registry
-    registry.end_all(EXPIRED)
-    assert [each.heard for each in sessions] == [[EXPIRED]] * 3
-    assert registry.grant_ids() == []
+    registry.end_all(SHUTDOWN)
+    assert [each.heard for each in sessions] == [[SHUTDOWN]] * 3
+    assert (registry.grant_ids(), registry.ids()) == ([], [])
+
+
+def test_sessions_may_leave_while_they_hear_of_their_grant() -> None:
+    sessions = [LeavingSession("grt_1"), LeavingSession("grt_1")]
+    registry = registry_with(*sessions)
+    for each in sessions:
+        each.registry = registry
+    registry.follow(grant_until(14))
+    assert [each.heard for each in sessions] == [[grant_until(14)]] * 2
 
 
 def test_a_grant_is_known_as_long_as_it_has_a_session() -> None:
@@ -90,6 +144,7 @@ def test_a_grant_is_known_as_long_as_it_has_a_session() -> None:
     assert registry.grant_ids() == ["grt_1", "grt_2"]
     registry.remove(second)
     assert registry.grant_ids() == ["grt_2"]
+    assert registry.ids() == [other.id]
 
 
 def test_a_session_may_leave_that_never_came_or_left_before() -> None:

@@ -21,6 +21,7 @@ TARGET_DIES = encode_error("57P01", "terminating connection due to administrator
 
 EXPIRED = Goodbye("expired", "57P01", "access ended: grant grt_1 expired", "Ask again.")
 REVOKED = Goodbye("revoked", "57P01", "access ended: grant grt_1 was revoked")
+NOTICE = encode_frame(b"N", b"SNOTICE\0Mtwo minutes left\0\0")
 LOST = encode_error("08006", "the target closed the connection")
 
 messages = st.lists(
@@ -40,8 +41,10 @@ class FakeTransport(asyncio.Transport):
         self.lost = False
         self.aborted = False
         self.reading = True
+        self._ended = False
         self.written = b""
         self.high_water: int | None = None
+        self.unsent = 0
 
     def receive(self, data: bytes) -> None:
         """The peer says something."""
@@ -72,17 +75,41 @@ class FakeTransport(asyncio.Transport):
     def close(self) -> None:
         self._closing = True
 
+    def hang_up(self) -> bool:
+        """The peer sends nothing more. Returns whether it may still be written to."""
+        assert isinstance(self._protocol, asyncio.Protocol)
+        stays = bool(self._protocol.eof_received())
+        if not stays:
+            self._closing = True
+        return stays
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def has_ended(self) -> bool:
+        """Whether we send nothing more."""
+        return self._ended
+
+    def write_eof(self) -> None:
+        self._refuse_if_closed()
+        self._ended = True
+
     def abort(self) -> None:
         self._closing = self.aborted = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._refuse_if_closed()
+        if self._ended:
+            raise RuntimeError("nothing can be written after the end")
         self.written += data
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert low is None
         self._refuse_if_closed()
         self.high_water = high
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def pause_reading(self) -> None:
         self._refuse_if_closed()
@@ -211,7 +238,7 @@ class TestEnd:
         session.upstream.receive(ROW + READY)
         session.relay.end(EXPIRED)
         assert session.client.written == ROW + READY + EXPIRED.encode()
-        assert session.client.is_closing()
+        assert session.client.has_ended()
         assert session.upstream.aborted
         assert session.relay.reason == "expired"
 
@@ -235,10 +262,10 @@ class TestEnd:
         session.upstream.receive(TAG + ROW[:cut])
         session.relay.end(EXPIRED)
         assert session.client.written == TAG + ROW[:cut]
-        assert not session.client.is_closing()
+        assert not session.client.has_ended()
         session.upstream.receive(ROW[cut:] + more)
         assert session.client.written == TAG + ROW + EXPIRED.encode()
-        assert session.client.is_closing()
+        assert session.client.has_ended()
         assert session.upstream.aborted
 
     @given(stream=messages, data=st.data())
@@ -264,6 +291,19 @@ class TestEnd:
         session.client.receive(QUERY)
         assert session.upstream.written == b""
         assert session.relay.bytes_from_client == 0
+
+    async def test_reads_what_the_client_still_sends(self) -> None:
+        """Unread bytes would reset the connection when it is closed, and with it our last words."""
+        session = in_the_middle()
+        session.upstream.fill()
+        assert not session.client.reading
+        session.relay.end(EXPIRED)
+        assert session.client.reading
+
+    async def test_does_not_wait_for_a_client_that_leaves_then(self) -> None:
+        session = begun()
+        session.relay.end(EXPIRED)
+        assert not session.client.hang_up()
 
     async def test_is_said_once(self) -> None:
         session = in_the_middle()
@@ -319,6 +359,154 @@ class TestEnd:
         session.relay.end(EXPIRED)
         assert session.is_over()
         assert session.relay.reason == "closed by the client"
+
+
+class TestNotice:
+    """A word of ours to a client whose session goes on."""
+
+    async def test_to_an_idle_session_is_given_at_once(self) -> None:
+        session = begun()
+        session.upstream.receive(ROW + READY)
+        session.relay.notify(NOTICE)
+        assert session.client.written == ROW + READY + NOTICE
+
+    async def test_before_the_first_query_is_given_at_once(self) -> None:
+        session = begun()
+        session.relay.notify(NOTICE)
+        assert session.client.written == NOTICE
+
+    async def test_waits_until_the_server_is_ready_again(self) -> None:
+        session = begun()
+        session.client.receive(QUERY)
+        session.relay.notify(NOTICE)
+        session.upstream.receive(ROW + TAG)
+        assert session.client.written == ROW + TAG
+        session.upstream.receive(READY)
+        session.upstream.receive(ROW)
+        assert session.client.written == ROW + TAG + READY + NOTICE + ROW
+
+    @pytest.mark.parametrize("cut", range(1, len(READY)))
+    async def test_never_cuts_a_message(self, cut: int) -> None:
+        session = begun()
+        session.client.receive(QUERY)
+        session.upstream.receive(ROW + READY[:cut])
+        session.relay.notify(NOTICE)
+        assert session.client.written == ROW + READY[:cut]
+        session.upstream.receive(READY[cut:])
+        assert session.client.written == ROW + READY + NOTICE
+
+    @given(stream=messages, data=st.data())
+    async def test_comes_after_a_ready_however_the_stream_is_cut(
+        self, stream: list[bytes], data: st.DataObject
+    ) -> None:
+        whole = b"".join(stream)
+        ready_ends = [
+            sum(map(len, stream[: count + 1]))
+            for count, message in enumerate(stream)
+            if message[:1] == b"Z"
+        ]
+        cuts = sorted(data.draw(st.sets(st.integers(1, len(whole) - 1))))
+        session = begun()
+        session.client.receive(QUERY)
+        session.relay.notify(NOTICE)
+        for start, end in pairwise([0, *cuts, len(whole)]):
+            session.upstream.receive(whole[start:end])
+        places = [end for end in ready_ends if end in {*cuts, len(whole)}]
+        if places:
+            place = places[0]
+            assert session.client.written == whole[:place] + NOTICE + whole[place:]
+        else:
+            assert session.client.written == whole
+
+    async def test_of_several_all_are_given(self) -> None:
+        session = begun()
+        session.client.receive(QUERY)
+        session.relay.notify(NOTICE)
+        session.relay.notify(NOTICE)
+        session.upstream.receive(READY)
+        assert session.client.written == READY + NOTICE + NOTICE
+
+    async def test_is_dropped_when_the_session_ends_first(self) -> None:
+        session = in_the_middle()
+        session.relay.notify(NOTICE)
+        session.relay.end(EXPIRED)
+        session.relay.notify(NOTICE)
+        session.upstream.receive(ROW[7:])
+        session.relay.notify(NOTICE)
+        assert session.client.written == TAG + ROW + EXPIRED.encode()
+
+    async def test_to_a_client_that_has_left_is_dropped(self) -> None:
+        session = begun()
+        session.client.lose()
+        session.relay.notify(NOTICE)
+        assert session.client.written == b""
+
+    async def test_after_the_target_was_lost_is_dropped(self) -> None:
+        session = begun()
+        session.upstream.lose()
+        session.relay.notify(NOTICE)
+        assert session.client.written == LOST
+
+    async def test_is_no_byte_of_the_target(self) -> None:
+        session = begun()
+        session.relay.notify(NOTICE)
+        assert session.relay.bytes_to_client == 0
+
+
+class TestIdleness:
+    async def test_is_there_before_the_first_query(self) -> None:
+        assert begun().relay.is_idle
+
+    async def test_ends_with_a_query_and_returns_with_its_end(self) -> None:
+        session = begun()
+        session.client.receive(QUERY[:1])
+        assert not session.relay.is_idle
+        session.client.receive(QUERY[1:])
+        session.upstream.receive(ROW + TAG)
+        assert not session.relay.is_idle
+        session.upstream.receive(READY[:3])
+        assert not session.relay.is_idle
+        session.upstream.receive(READY[3:])
+        assert session.relay.is_idle
+
+    async def test_is_not_there_while_something_else_was_said_last(self) -> None:
+        """A notification between queries: the next ReadyForQuery will tell."""
+        session = begun()
+        session.upstream.receive(READY + encode_frame(b"A", b"news"))
+        assert not session.relay.is_idle
+
+    async def test_activity_grows_with_all_that_moves(self) -> None:
+        session = begun()
+        seen = [session.relay.activity]
+        session.client.receive(QUERY)
+        seen.append(session.relay.activity)
+        session.upstream.receive(READY)
+        seen.append(session.relay.activity)
+        assert seen == sorted(set(seen))
+
+
+class TestHalfClose:
+    async def test_a_client_that_sends_nothing_more_is_still_answered(self) -> None:
+        session = begun()
+        session.client.receive(QUERY)
+        assert session.client.hang_up()
+        assert session.upstream.has_ended()
+        session.upstream.receive(ROW + READY)
+        assert session.client.written == ROW + READY
+        assert not session.upstream.is_closing()
+
+    async def test_a_target_that_then_closes_is_no_loss(self) -> None:
+        session = begun()
+        session.client.hang_up()
+        session.upstream.lose()
+        assert session.client.written == b""
+        assert session.client.is_closing()
+        assert session.relay.reason == "closed by the client"
+
+    async def test_is_not_passed_on_to_a_target_that_is_gone(self) -> None:
+        session = begun()
+        session.upstream.lose()
+        assert not session.client.hang_up()
 
 
 class TestTargetLost:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.ipfilter import Address
+from broker.domain.network import Address
 from proxy.startup import (
     MAX_NAME_BYTES,
     Authenticate,
@@ -20,12 +20,14 @@ from proxy.startup import (
     upstream_parameters,
     wanted_database,
 )
+from proxy.wire.framing import MAX_STARTUP_LENGTH
 from proxy.wire.messages import (
     CancelRequest,
     FirstMessage,
     GssEncRequest,
     SslRequest,
     StartupMessage,
+    encode_startup,
 )
 
 ADA = StartupMessage(0, {"user": "ada"}, ())
@@ -117,15 +119,36 @@ class TestUser:
             "28000", "no PostgreSQL user name specified in startup packet"
         )
 
-    @pytest.mark.parametrize("name", ["u" * 63, "\u00e9" * 31 + "u"])
-    def test_may_be_as_long_as_a_role_can_be(self, name: str) -> None:
+    @pytest.mark.parametrize("name", ["u" * 512, "\u00e9" * 256])
+    def test_may_be_as_long_as_a_stable_name_can_be(self, name: str) -> None:
         startup = StartupMessage(0, {"user": name}, ())
         assert answer(user=name) == Authenticate(startup)
 
-    @pytest.mark.parametrize("name", ["u" * 64, "\u00e9" * 32])
-    def test_longer_than_any_role_is_refused(self, name: str) -> None:
-        """PostgreSQL would cut it, and then it might be somebody else's."""
+    @pytest.mark.parametrize("name", ["u" * 513, "\u00e9" * 257])
+    def test_longer_than_any_name_of_ours_is_refused(self, name: str) -> None:
         assert answer(user=name) == Refuse("28000", "the user name is too long")
+
+    @pytest.mark.parametrize("length", [0, 1])
+    def test_may_be_a_ticket_and_no_longer_than_one(self, length: int) -> None:
+        name = "ticket." + "A" * (800 + length)
+        refused = Refuse("28000", "the user name is too long")
+        allowed = Authenticate(StartupMessage(0, {"user": name}, ()))
+        assert answer(user=name) == (refused if length else allowed)
+
+
+class TestLength:
+    """PostgreSQL closes without a word when a startup message is longer than 10,000 bytes."""
+
+    def test_leaves_room_for_our_own_words(self) -> None:
+        startup = StartupMessage(0, {"user": "ada", "search_path": "x" * 9_713}, ())
+        assert fresh(tls_required=False).receive(startup) == Authenticate(startup)
+        name = "n" * MAX_NAME_BYTES
+        sent = upstream_parameters(startup, user=name, database=name, application=name)
+        assert len(encode_startup(sent)) <= MAX_STARTUP_LENGTH
+
+    def test_that_leaves_no_room_is_refused(self) -> None:
+        too_long = Refuse("54000", "the startup parameters are too long")
+        assert answer(search_path="x" * 9_714) == too_long
 
 
 class TestReplication:

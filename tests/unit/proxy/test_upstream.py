@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from struct import pack
 
 import pytest
@@ -28,11 +29,13 @@ from proxy.wire.messages import (
 KEYS = ClientKeys(bytes(range(32)), bytes(range(32, 64)))
 VERIFIER = verifier_of(KEYS, b"sixteen of salt.", 1)
 
-OFFER = encode_authentication_sasl(["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"])
+PLAIN, PLUS = "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"
+BINDING = sha256(b"the target's certificate").digest()
+OFFER = encode_authentication_sasl([PLUS, PLAIN])
 NOTICE = encode_frame(b"N", b"SWARNING\0C01000\0Mcollation\0\0")
 ENCODING = encode_frame(b"S", b"client_encoding\0UTF8\0")
 VERSION = encode_frame(b"S", b"server_version\x0018.1\0")
-KEY = BackendKeyData(4711, bytes(32))
+KEY, NO_KEY = BackendKeyData(4711, bytes(32)), BackendKeyData(0, bytes(4))
 READY = encode_frame(b"Z", b"I")
 
 
@@ -47,22 +50,22 @@ def frame(data: bytes) -> Frame:
 class Target:
     """A PostgreSQL that has a verifier for the login."""
 
-    def __init__(self, verifier: Verifier = VERIFIER) -> None:
-        self._exchange = ServerExchange(verifier, b"target's nonce")
+    def __init__(self, verifier: Verifier = VERIFIER, channel_binding: bytes | None = None) -> None:
+        self._exchange = ServerExchange([verifier], b"target's nonce", channel_binding)
 
-    def challenge(self, answer: object) -> bytes:
+    def challenge(self, answer: object, mechanism: str = "SCRAM-SHA-256") -> bytes:
         assert isinstance(answer, Send)
         initial = decode_sasl_initial(frame(answer.data).body)
-        assert initial.mechanism == "SCRAM-SHA-256"
-        return encode_sasl_continue(self._exchange.first(initial.data))
+        assert initial.mechanism == mechanism
+        return encode_sasl_continue(self._exchange.first(mechanism, initial.data))
 
     def proof(self, answer: object) -> bytes:
         assert isinstance(answer, Send)
         return encode_sasl_final(self._exchange.final(frame(answer.data).body).server_final)
 
 
-def new_login() -> UpstreamLogin:
-    return UpstreamLogin(KEYS, b"proxy's nonce")
+def new_login(channel_binding: bytes | None = None) -> UpstreamLogin:
+    return UpstreamLogin(KEYS, b"proxy's nonce", channel_binding)
 
 
 def authenticated() -> UpstreamLogin:
@@ -82,19 +85,40 @@ def test_a_login_from_the_first_offer_to_ready() -> None:
     assert login.receive(frame(ENCODING)) == Wait()
     assert login.receive(frame(VERSION)) == Wait()
     assert login.receive(frame(encode_backend_key(KEY))) == Wait()
-    assert login.receive(frame(READY)) == LoggedIn(ENCODING + VERSION, KEY, READY)
+    assert login.receive(frame(READY)) == LoggedIn(ENCODING + VERSION, KEY, READY, PLAIN)
+
+
+def test_a_login_binds_to_the_certificate_of_a_target_that_offers_it() -> None:
+    login, target = new_login(BINDING), Target(channel_binding=BINDING)
+    proved = login.receive(frame(target.challenge(login.receive(frame(OFFER)), PLUS)))
+    assert login.receive(frame(target.proof(proved))) == Wait()
+    assert login.receive(frame(AUTHENTICATION_OK)) == Wait()
+    assert login.receive(frame(READY)) == LoggedIn(b"", NO_KEY, READY, PLUS)
+
+
+def test_a_target_hears_that_its_offer_of_channel_binding_was_taken_out() -> None:
+    """Somebody in between with a certificate that we trust, who cannot bind for us."""
+    login, target = new_login(BINDING), Target(channel_binding=BINDING)
+    asked = login.receive(frame(encode_authentication_sasl([PLAIN])))
+    with pytest.raises(ScramError, match=r"^the offer of channel binding did not reach"):
+        target.challenge(asked)
+
+
+def test_a_login_bound_to_another_certificate_gets_nowhere() -> None:
+    login, target = new_login(bytes(32)), Target(channel_binding=BINDING)
+    proved = login.receive(frame(target.challenge(login.receive(frame(OFFER)), PLUS)))
+    with pytest.raises(ScramError, match=r"^the channel binding does not match$"):
+        target.proof(proved)
 
 
 def test_a_target_without_a_cancel_key_can_still_be_used() -> None:
     """Some poolers send none."""
-    assert authenticated().receive(frame(READY)) == LoggedIn(
-        b"", BackendKeyData(0, bytes(4)), READY
-    )
+    assert authenticated().receive(frame(READY)) == LoggedIn(b"", NO_KEY, READY, PLAIN)
 
 
 @pytest.mark.parametrize(
     "aside",
-    [NOTICE, encode_negotiate_protocol(["_pq_.new"])],
+    [NOTICE, encode_negotiate_protocol(0, ["_pq_.new"])],
     ids=["a notice", "its version of the protocol"],
 )
 def test_what_is_said_aside_before_authentication_changes_nothing(aside: bytes) -> None:
@@ -105,7 +129,7 @@ def test_what_is_said_aside_before_authentication_changes_nothing(aside: bytes) 
     proved = login.receive(frame(target.challenge(asked)))
     assert login.receive(frame(target.proof(proved))) == Wait()
     assert login.receive(frame(AUTHENTICATION_OK)) == Wait()
-    assert login.receive(frame(READY)) == LoggedIn(b"", BackendKeyData(0, bytes(4)), READY)
+    assert login.receive(frame(READY)) == LoggedIn(b"", NO_KEY, READY, PLAIN)
 
 
 def test_a_notice_to_the_person_reaches_them_among_the_parameters() -> None:
@@ -114,7 +138,17 @@ def test_a_notice_to_the_person_reaches_them_among_the_parameters() -> None:
     for message in (ENCODING, NOTICE, VERSION):
         assert login.receive(frame(message)) == Wait()
     ready = login.receive(frame(READY))
-    assert ready == LoggedIn(ENCODING + NOTICE + VERSION, BackendKeyData(0, bytes(4)), READY)
+    assert ready == LoggedIn(ENCODING + NOTICE + VERSION, NO_KEY, READY, PLAIN)
+
+
+def test_a_greeting_without_end_is_not_kept() -> None:
+    """It waits in memory until the target is ready."""
+    login = authenticated()
+    notice = frame(encode_frame(b"N", b"M" + bytes(60_000)))
+    for _ in range(17):
+        login.receive(notice)
+    with pytest.raises(WireError, match=r"^the target's greeting does not end$"):
+        login.receive(notice)
 
 
 class TestUnprovenTarget:
@@ -138,15 +172,25 @@ class TestUnprovenTarget:
         with pytest.raises(ScramError, match=r"^the server did not prove that it knows"):
             login.receive(frame(target.proof(proved)))
 
-    def test_that_claims_success_before_any_exchange_is_refused(self) -> None:
-        with pytest.raises(ScramError, match=r"^the server did not prove that it knows"):
-            new_login().receive(frame(encode_sasl_final(b"v=")))
-
     def test_that_answers_with_a_nonce_of_its_own_is_refused(self) -> None:
         login = new_login()
         login.receive(frame(OFFER))
         with pytest.raises(ScramError, match=r"^the server's nonce does not extend ours$"):
             login.receive(frame(encode_sasl_continue(b"r=mine,s=c2FsdA==,i=1")))
+
+    @pytest.mark.parametrize("done", range(4))
+    def test_that_says_things_out_of_order_is_refused(self, done: int) -> None:
+        """It gets no second proof, and none before it has asked."""
+        login, target = new_login(), Target()
+        said: list[bytes] = []
+        for step in (lambda _: OFFER, target.challenge, target.proof)[:done]:
+            said.append(step(login.receive(frame(said[-1])) if said else None))
+        if said:
+            login.receive(frame(said[-1]))
+        messages = [OFFER, encode_sasl_continue(b"r=x,s=c2E=,i=1"), encode_sasl_final(b"v=")]
+        for message in messages[:done] + messages[done + 1 :]:
+            with pytest.raises(ScramError, match=r"^the target's SCRAM messages are out of order$"):
+                login.receive(frame(message))
 
 
 @pytest.mark.parametrize(
@@ -161,8 +205,14 @@ def test_a_target_that_wants_a_password_gets_nothing(code: int, rest: bytes) -> 
 
 
 def test_a_target_that_only_binds_to_channels_is_refused() -> None:
-    with pytest.raises(WireError, match=r"^the target does not offer SCRAM-SHA-256$"):
-        new_login().receive(frame(encode_authentication_sasl(["SCRAM-SHA-256-PLUS"])))
+    """In the clear there is no channel to bind to, and a certificate may have no hash."""
+    with pytest.raises(ScramError, match=r"^the server offers no SCRAM-SHA-256 that can be used"):
+        new_login().receive(frame(encode_authentication_sasl([PLUS])))
+
+
+def test_an_authentication_message_that_is_cut_is_refused() -> None:
+    with pytest.raises(MalformedMessage):
+        new_login().receive(Frame(b"R", b"abc"))
 
 
 @pytest.mark.parametrize("login", [new_login, authenticated])
@@ -200,5 +250,6 @@ def test_a_cancel_key_that_is_cut_is_refused() -> None:
 def test_no_secret_shows_when_a_command_is_logged() -> None:
     sent = new_login().receive(frame(OFFER))
     assert repr(sent) == "Send()"
-    logged_in = LoggedIn(b"greeting", BackendKeyData(1, b"secret"), b"ready")
-    assert repr(logged_in) == "LoggedIn(cancel_key=BackendKeyData(pid=1))"
+    logged_in = LoggedIn(b"greeting", BackendKeyData(1, b"secret"), b"ready", PLAIN)
+    shown = "LoggedIn(cancel_key=BackendKeyData(pid=1), mechanism='SCRAM-SHA-256')"
+    assert repr(logged_in) == shown

@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.cli.proxy_process import proxy_environment
-from broker.settings import Settings
+from broker.config.settings import Settings
 
 
 def _settings(**changes: Any) -> Settings:
@@ -54,6 +54,11 @@ def test_a_proxy_gets_its_own_secrets_the_settings_and_nothing_else() -> None:
     }
 
 
+def test_what_signs_tickets_stays_out_of_proxies() -> None:
+    keys = {"current": "k1", "proxy_keys": {"k1": "env:OLD_KEY"}, "ticket_key": "env:PATH"}
+    assert "PATH" not in proxy_environment(_settings(keys=keys), ENVIRONMENT)
+
+
 def test_an_admin_secret_stays_out_whatever_its_name() -> None:
     """Even one that is named like a setting, or like something harmless."""
     orders = _settings().targets["orders"].model_dump(mode="json")
@@ -61,3 +66,18 @@ def test_an_admin_secret_stays_out_whatever_its_name() -> None:
         orders["admin"]["password"] = f"env:{name}"
         settings = _settings(targets={"orders": orders})
         assert name not in proxy_environment(settings, {**ENVIRONMENT, name: "secret"})
+
+
+def test_keys_of_who_is_on_call_stay_out_whatever_their_names() -> None:
+    for place in ("pagerduty", "incident_io", "routing_key"):
+        names = dict.fromkeys(("pagerduty", "incident_io", "routing_key"), "env:OTHER")
+        names[place] = "env:PGCURFEW_KEY__OF"
+        schedule = {"pagerduty": "PI7DH85", "routing_key": names["routing_key"]}
+        oncall = {
+            "schedules": {"primary": schedule},
+            "pagerduty": {"token": names["pagerduty"]},
+            "incident_io": {"token": names["incident_io"]},
+        }
+        settings = _settings(oncall=oncall)
+        environment = {**ENVIRONMENT, "PGCURFEW_KEY__OF": "secret", "OTHER": "secret"}
+        assert "secret" not in proxy_environment(settings, environment).values()

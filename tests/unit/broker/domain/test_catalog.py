@@ -6,8 +6,16 @@ import pytest
 
 from broker.domain.catalog import Catalog, CatalogRole, CatalogTarget
 from broker.domain.errors import PolicyDenied, UnknownRole, UnknownTarget
+from broker.domain.grant import GrantKind
+from broker.domain.parameter import Parameter
 from broker.domain.person import Person
-from broker.domain.policy import Ask, People, Policy, Resource, may_request
+from broker.domain.policy.approval import STANDING
+from broker.domain.policy.book import PolicyBook
+from broker.domain.policy.decision import Outcome, decide
+from broker.domain.policy.people import People
+from broker.domain.policy.resources import Resource, Resources
+from broker.domain.policy.rule import Policy
+from tests.support.policies import FACTS, ask
 
 DEV = Person("per_1", "dev@example.com", "A developer", frozenset({"developers"}))
 REVIEWER = Person("per_2", "reviewer@example.com", "A reviewer", frozenset({"dba"}))
@@ -21,8 +29,8 @@ def policy(group: str, *resources: Resource) -> Policy:
     return Policy(
         name=f"{group}-policy",
         requesters=People(groups=frozenset({group})),
-        resources=resources,
-        approvers=People(anyone=True),
+        resources=Resources(resources),
+        approval=STANDING,
         max_duration=timedelta(hours=1),
     )
 
@@ -37,9 +45,11 @@ CATALOG = Catalog(
         )
     }
 )
-POLICIES = (
-    policy("developers", Resource(target="orders", role="orders_[rw]*"), Resource("billing")),
-    policy("dba", Resource()),
+POLICIES = PolicyBook(
+    (
+        policy("developers", Resource(target="orders", role="orders_[rw]*"), Resource("billing")),
+        policy("dba", Resource()),
+    )
 )
 
 
@@ -61,6 +71,24 @@ def test_everybody_sees_only_their_own_part_of_the_catalog() -> None:
         "billing": ["billing_reader"],
         "payroll": ["payroll_reader"],
     }
+
+
+def test_a_role_is_given_as_a_login_that_inherits_it_unless_the_operator_says_otherwise() -> None:
+    role = CatalogRole("orders_reader", "", 10)
+    assert (role.kinds, role.inherit, role.set_role) == (frozenset({GrantKind.LOGIN}), True, False)
+    assert not role.pin_address
+
+
+@pytest.mark.parametrize(
+    ("inherit", "set_role", "may"),
+    [(True, False, False), (True, True, True), (False, False, True)],
+)
+def test_only_a_login_that_has_to_may_become_its_role(
+    *, inherit: bool, set_role: bool, may: bool
+) -> None:
+    """One that became it keeps the privileges until the session ends, whatever is revoked."""
+    role = CatalogRole("orders_reader", "", 10, inherit=inherit, set_role=set_role)
+    assert role.may_set_role is may
 
 
 @pytest.mark.parametrize("name", ["payroll", "no-such-target"])
@@ -96,21 +124,27 @@ def test_whatever_a_policy_allows_in_some_database_is_in_the_catalog(
     pattern: str, database: str
 ) -> None:
     """The person names the database later; the catalog must not hide what they may get."""
-    policies = [policy("developers", Resource("orders", pattern, "orders_reader"))]
-    wish = Ask(
-        requester=DEV,
-        target="orders",
-        database=database,
-        role="orders_reader",
-        duration=timedelta(minutes=5),
-        reason="",
-    )
-    assert type(may_request(policies, wish)).__name__ == "Allow"
+    policies = PolicyBook((policy("developers", Resource("orders", pattern, "orders_reader")),))
+    assert decide(policies, ask(DEV, database=database), FACTS).outcome is Outcome.GIVEN
     assert CATALOG.allowed_to(DEV, policies) == {"orders": ["orders_reader"]}
 
 
-def test_policies_may_come_from_a_generator() -> None:
-    """They are gone through once for each role of each target."""
-    assert CATALOG.allowed_to(REVIEWER, (each for each in POLICIES)) == CATALOG.allowed_to(
-        REVIEWER, POLICIES
+def test_roles_come_by_name_and_one_can_be_looked_at_alone() -> None:
+    roles = list(CATALOG.roles())
+    assert roles == sorted(roles)
+    assert ("orders", "orders_owner") in roles
+    alone = CATALOG.only("orders", "orders_owner")
+    assert list(alone.roles()) == [("orders", "orders_owner")]
+    assert alone.targets["orders"].database == CATALOG.targets["orders"].database
+
+
+def test_what_a_policy_sets_on_a_login_takes_the_place_of_what_the_role_does() -> None:
+    own = (Parameter("work_mem", "64MB"), Parameter("search_path", ("shop",)))
+    role = CatalogRole("orders_reader", "may read", 10, parameters=own)
+    given = role.with_parameters((Parameter("work_mem", "8MB"), Parameter("timezone", "UTC")))
+    assert given.parameters == (
+        Parameter("work_mem", "8MB"),
+        Parameter("search_path", ("shop",)),
+        Parameter("timezone", "UTC"),
     )
+    assert role.with_parameters(()) == role

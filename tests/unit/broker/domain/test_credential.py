@@ -19,6 +19,7 @@ from broker.domain.credential import (
     mock_verifier,
     new_secret,
     target_keys,
+    user_salt,
     verifier_of,
     verifier_text,
 )
@@ -175,6 +176,18 @@ def test_an_unknown_user_meets_the_same_salt_at_every_attempt_and_every_proxy() 
         seed[:16], 4096, hmac_sha256(seed, b"stored"), hmac_sha256(seed, b"server")
     )
     assert mock_verifier(replace(K, id="k2"), "jit_nobody") == mock_verifier(K, "jit_nobody")
+
+
+def test_all_secrets_of_one_user_name_share_a_salt_that_only_the_proxy_key_tells() -> None:
+    """So that one challenge serves the newest secret and the ones before it."""
+    name = "alice.orders.orders_reader"
+    assert user_salt(K, name) == hmac_sha256(K.key, f"pgcurfew salt{name}".encode())[:16]
+    others = {
+        user_salt(ProxyKey("k1", bytes(32)), name),
+        user_salt(K, "bob.orders.orders_reader"),
+        mock_verifier(K, name).salt,
+    }
+    assert user_salt(K, name) not in others
 
 
 def test_an_unknown_user_looks_like_a_known_one_from_outside() -> None:

@@ -13,22 +13,58 @@ CODES = {
     errors.NotFound: "not-found",
     errors.Conflict: "conflict",
     errors.Unauthenticated: "unauthenticated",
+    errors.NotIdentified: "unauthenticated",
     errors.Unavailable: "unavailable",
+    errors.SignInFailed: "sign-in-failed",
+    errors.SignInOver: "sign-in-over",
+    errors.NotFromOurPage: "not-from-our-page",
     errors.InvalidDuration: "invalid-duration",
     errors.DurationTooLong: "duration-too-long",
+    errors.ScopeTooWide: "scope-too-wide",
+    errors.InvalidNetwork: "invalid-network",
     errors.UnknownTarget: "unknown-target",
     errors.UnknownRole: "unknown-role",
+    errors.NotInCatalog: "not-in-catalog",
+    errors.UnusablePolicies: "unusable-policies",
     errors.UnknownPerson: "unknown-person",
+    errors.RoleUnusable: "role-unusable",
+    errors.KindNotOffered: "kind-not-offered",
+    errors.NoPersonalRole: "no-personal-role",
+    errors.NotThroughProxy: "not-through-proxy",
+    errors.TicketTooLong: "ticket-too-long",
     errors.ReasonRequired: "reason-required",
+    errors.DurationRequired: "duration-required",
+    errors.NetworkOutside: "network-outside",
     errors.PolicyDenied: "policy-denied",
+    errors.ApprovalNeeded: "approval-needed",
+    errors.OutsideHours: "outside-hours",
+    errors.PreApprovalRequired: "pre-approval-required",
+    errors.NobodyCouldApprove: "nobody-could-approve",
+    errors.TooManyAtOnce: "too-many-at-once",
+    errors.ApproversOnly: "approvers-only",
     errors.NotApprover: "not-approver",
     errors.SelfApproval: "self-approval",
+    errors.AuditorChangesNothing: "auditor-changes-nothing",
+    errors.StandingNeeded: "standing-needed",
+    errors.NotForMachines: "not-for-machines",
+    errors.OutOfScope: "out-of-scope",
+    errors.NotYourToken: "not-your-token",
+    errors.UnlistedRoute: "unlisted-route",
     errors.IllegalTransition: "illegal-transition",
+    errors.NothingInCommon: "nothing-in-common",
+    errors.AlreadyDecided: "already-decided",
+    errors.NotEscalatable: "not-escalatable",
+    errors.ReviewOverdue: "review-overdue",
+    errors.SessionOver: "session-over",
+    errors.NotASignIn: "not-a-sign-in",
     errors.NotReady: "not-ready",
     errors.TargetGone: "target-gone",
+    errors.HeldByTicket: "held-by-ticket",
     errors.LedgerUnavailable: "ledger-unavailable",
+    errors.ProviderUnreachable: "provider-unreachable",
     errors.TargetUnreachable: "target-unreachable",
     errors.TargetRefused: "target-refused",
+    errors.PageFailed: "page-failed",
 }
 
 
@@ -47,6 +83,12 @@ def test_every_failure_has_its_stable_code() -> None:
         (errors.NotFound("request", "req_1"), "no request req_1, or none that you may see"),
         (errors.Unauthenticated(), "a valid bearer token is needed"),
         (errors.Unauthenticated("the token has expired"), "the token has expired"),
+        (errors.NotIdentified("token tok_1 has expired"), "a valid bearer token is needed"),
+        (
+            errors.ProviderUnreachable("https://id.example.com"),
+            "who you are cannot be checked: https://id.example.com does not answer as it should; "
+            "try again",
+        ),
         (
             errors.InvalidDuration("soon", "it is not a duration"),
             "duration 'soon': it is not a duration; "
@@ -64,7 +106,48 @@ def test_every_failure_has_its_stable_code() -> None:
             errors.UnknownRole("x", "orders", ["orders_reader"]),
             "unknown role 'x' on target 'orders'; you may ask for orders_reader",
         ),
+        (
+            errors.ApproversOnly(),
+            "policies are shown to those who approve under one of them; "
+            "what they say about you, pgcurfew policy show and policy test tell",
+        ),
+        (
+            errors.NotInCatalog("target", "oders", ["billing", "orders"]),
+            "there is no target 'oders'; there are billing, orders",
+        ),
         (errors.ReasonRequired("orders-readers"), "policy 'orders-readers' wants a reason"),
+        (
+            errors.DurationRequired("orders-readers", "8h"),
+            "policy 'orders-readers' wants a duration; it allows at most 8h",
+        ),
+        (
+            errors.NetworkOutside("10.0.0.0/7", "orders-readers", ["10.0.0.0/8", "fd00::/8"]),
+            "network 10.0.0.0/7 is not within what policy 'orders-readers' allows: "
+            "10.0.0.0/8, fd00::/8",
+        ),
+        (
+            errors.OutsideHours(
+                "office", "mon-fri 09:00-17:30 Europe/Berlin", "mon 2026-03-02 09:00 Europe/Berlin"
+            ),
+            "policy 'office' gives access only mon-fri 09:00-17:30 Europe/Berlin: "
+            "it opens mon 2026-03-02 09:00 Europe/Berlin",
+        ),
+        (
+            errors.PreApprovalRequired("owners"),
+            "policy 'owners' wants an approval in advance, and there is none now",
+        ),
+        (
+            errors.NobodyCouldApprove(
+                "owners", ["a@example.com or b@example.com", "c@example.com"]
+            ),
+            "policy 'owners' needs the approval of a@example.com or b@example.com "
+            "and of c@example.com; nobody could give it for this request",
+        ),
+        (
+            errors.TooManyAtOnce("deploys", 2, 2),
+            "2 grants live already, and policy 'deploys' allows 2 at once; "
+            "relinquish one, or wait for its end",
+        ),
         (
             errors.IllegalTransition("grant grt_1", "ended", "revoked"),
             "grant grt_1 is ended: it cannot be revoked now",
@@ -78,9 +161,88 @@ def test_every_failure_has_its_stable_code() -> None:
             "nobody is known as 'dev@example.com'; add them under identity.people",
         ),
         (
+            errors.RoleUnusable("orders_reader", "orders", ["it may log in", "it is a superuser"]),
+            "role 'orders_reader' on target 'orders' cannot be given at the moment: "
+            "it may log in; it is a superuser",
+        ),
+        (
+            errors.KindNotOffered("orders_reader", "membership", ["login"]),
+            "role 'orders_reader' is not given as a membership, only as a login",
+        ),
+        (
+            errors.NoPersonalRole("dev@example.com", "orders"),
+            "dev@example.com has no role of their own on target 'orders' that could become a "
+            "member; add it under identity.people: personal_roles, or ask for a login",
+        ),
+        (
+            errors.InvalidNetwork("here", "it is not a network"),
+            "network 'here': it is not a network; "
+            "write 10.0.0.0/8, 2001:db8::/32 or a single address",
+        ),
+        (
+            errors.NotThroughProxy("orders_reader"),
+            "a membership of 'orders_reader' is used without the proxy, so nothing would keep it "
+            "to networks or to one address; ask for a login",
+        ),
+        (
+            errors.TicketTooLong(640, 600),
+            "the ticket would have 640 bytes, and 600 are the most: name fewer networks",
+        ),
+        (
+            errors.HeldByTicket("grt_1"),
+            "grant grt_1 belongs to a sealed ticket, which holds its only secret and all of its "
+            "time; make a request of your own",
+        ),
+        (errors.SessionOver("ses_1"), "session ses_1 has already ended"),
+        (
+            errors.NotASignIn(),
+            "this token was made to be kept, not by signing in; it ends with pgcurfew token revoke",
+        ),
+        (
+            errors.NotFromOurPage(),
+            "this did not come from a page of ours; open the page again, then send",
+        ),
+        (
             errors.SelfApproval(),
             "nobody approves their own request; ask one of the approvers",
         ),
+        (
+            errors.AuditorChangesNothing(),
+            "auditors see everything and change nothing: somebody else has to do this",
+        ),
+        (errors.NotForMachines(), "machines ask for access and use it; all else is for people"),
+        (
+            errors.NotYourToken(),
+            "people make tokens of their own, and operators those of machines",
+        ),
+        (
+            errors.ApprovalNeeded("writers", ("lead@example.com", "group dba")),
+            "under policy 'writers' somebody has to agree first: lead@example.com or group dba; "
+            "make a request, and wait for the approval",
+        ),
+        (
+            errors.NothingInCommon(),
+            "the approvers' networks have no address in common; "
+            "deny the request, or let it be asked again",
+        ),
+        (
+            errors.AlreadyDecided("req_1"),
+            "you have approved request req_1 already; others still have to",
+        ),
+        (
+            errors.NotEscalatable("writers"),
+            "policy 'writers' names nobody on call who could be asked instead",
+        ),
+        (
+            errors.ReviewOverdue("grt_1"),
+            "the review of break-glass grant grt_1 is overdue; until it is written, "
+            "nobody breaks the glass for you again",
+        ),
+        (
+            errors.PageFailed("primary", "it did not answer"),
+            "who is on call in 'primary' could not be paged: it did not answer",
+        ),
+        (errors.UnlistedRoute(), "nothing says who may do this, so nobody may"),
         (
             errors.LedgerUnavailable(),
             "the ledger cannot be reached; nothing was changed, try again",

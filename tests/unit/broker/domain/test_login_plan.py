@@ -1,46 +1,25 @@
-"""A login's name and mark, and the statements that make and remove it."""
+"""A login's name, and the mark by which it is known again."""
 
 import json
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.domain.catalog import CatalogRole
 from broker.domain.login_plan import (
     LoginMark,
     LoginPlan,
-    clean_statements,
-    create_statements,
-    disable_statement,
-    lend_group_statements,
     login_name,
+    quarantine_name,
     read_mark,
-    timestamp,
 )
 
 GRANT = "grt_06eajh8a00000000"
-PLAN = LoginPlan(
-    name="jit_dev_orders_reader_06eajh8a00000000",
-    catalog_role="orders_reader",
-    valid_until=datetime(2026, 3, 1, 13, 0, tzinfo=UTC),
-    connection_limit=10,
-    installation="3f1e",
-    grant_id=GRANT,
-    person="dev@example.com",
-)
+MARK = LoginMark("3f1e", GRANT, "dev@example.com")
 HOSTILE = 'x"; DROP ROLE postgres; --'
-
-MAKE_THE_ROLE = (
-    'CREATE ROLE "jit_dev_orders_reader_06eajh8a00000000" LOGIN INHERIT NOSUPERUSER NOCREATEDB '
-    "NOCREATEROLE NOREPLICATION NOBYPASSRLS VALID UNTIL '2026-03-01T13:00:00.000000Z' "
-    "CONNECTION LIMIT 10"
-)
-MARK_IT = (
-    'COMMENT ON ROLE "jit_dev_orders_reader_06eajh8a00000000" IS '
-    '\'{"pgcurfew": "3f1e", "grant": "grt_06eajh8a00000000", "person": "dev@example.com"}\''
-)
 
 
 def test_postgresqls_own_logs_name_the_person_the_role_and_the_grant() -> None:
@@ -84,106 +63,62 @@ def test_a_login_name_uses_all_the_room_there_is(email: str, role: str) -> None:
     assert len(login_name(email, role, GRANT)) == 63
 
 
-def test_up_to_15_a_login_is_made_with_the_options_there_are() -> None:
-    assert create_statements(PLAN, 150018) == (
-        MAKE_THE_ROLE,
-        MARK_IT,
-        'GRANT "orders_reader" TO "jit_dev_orders_reader_06eajh8a00000000"',
-        'GRANT "jit_dev_orders_reader_06eajh8a00000000" TO CURRENT_USER',
-    )
+def test_a_quarantined_login_cannot_be_taken_for_a_usable_one() -> None:
+    assert quarantine_name(GRANT) == "jit_quarantined_06eajh8a00000000"
 
 
-@pytest.mark.parametrize("server_version", [160000, 180006])
-def test_from_16_on_a_login_cannot_become_its_group_so_that_a_revoke_bites(
-    server_version: int,
-) -> None:
-    assert create_statements(PLAN, server_version) == (
-        MAKE_THE_ROLE,
-        MARK_IT,
-        'GRANT "orders_reader" TO "jit_dev_orders_reader_06eajh8a00000000" '
-        "WITH INHERIT TRUE, SET FALSE",
-        'GRANT "jit_dev_orders_reader_06eajh8a00000000" TO CURRENT_USER '
-        "WITH SET TRUE, INHERIT FALSE",
-    )
+def test_two_quarantined_logins_never_want_the_same_name() -> None:
+    assert quarantine_name("grt_06eajh8a00000001") != quarantine_name(GRANT)
 
 
-def test_no_name_breaks_out_of_a_statement() -> None:
-    plan = LoginPlan(
-        name=HOSTILE,
-        catalog_role=HOSTILE,
-        valid_until=PLAN.valid_until,
-        connection_limit=1,
-        installation="it's",
-        grant_id=GRANT,
-        person='a"b\\c@example.com',
-    )
-    quoted = '"x""; DROP ROLE postgres; --"'
-    create, comment, membership, back = create_statements(plan, 180006)
-    assert create.startswith(f"CREATE ROLE {quoted} LOGIN INHERIT ")
-    assert comment == (
-        f"COMMENT ON ROLE {quoted} IS  E'"
-        '{"pgcurfew": "it\'\'s", "grant": "grt_06eajh8a00000000", '
-        '"person": "a\\\\"b\\\\\\\\c@example.com"}\''
-    )
-    assert membership == f"GRANT {quoted} TO {quoted} WITH INHERIT TRUE, SET FALSE"
-    assert back == f"GRANT {quoted} TO CURRENT_USER WITH SET TRUE, INHERIT FALSE"
+@given(st.text() | st.from_regex(r"[a-z0-9]{40,80}", fullmatch=True))
+def test_the_name_of_a_quarantined_login_fits_and_needs_no_quotes(id_: str) -> None:
+    """The id comes from a comment that somebody may have rewritten."""
+    name = quarantine_name(f"grt_{id_}")
+    assert re.fullmatch(r"jit_quarantined_[a-z0-9_]*", name)
+    assert len(name.encode()) <= 63
 
 
-def test_a_disabled_login_starts_no_session_by_any_way_there_is() -> None:
-    assert disable_statement('jit_"a') == (
-        'ALTER ROLE "jit_""a" NOLOGIN PASSWORD NULL VALID UNTIL \'epoch\' CONNECTION LIMIT 0'
-    )
-
-
-@pytest.mark.parametrize(
-    ("server_version", "statements"),
-    [
-        (150018, ('ALTER ROLE "jit_a" INHERIT', 'GRANT "own""er" TO "jit_a"')),
-        (160000, ('GRANT "own""er" TO "jit_a" WITH INHERIT TRUE, SET TRUE',)),
-        (180006, ('GRANT "own""er" TO "jit_a" WITH INHERIT TRUE, SET TRUE',)),
-    ],
-)
-def test_a_login_can_give_all_it_owns_to_its_group_on_every_version(
-    server_version: int, statements: tuple[str, ...]
-) -> None:
-    assert lend_group_statements("jit_a", 'own"er', server_version) == statements
-
-
-def test_what_a_login_leaves_behind_goes_to_its_group_and_nothing_else_is_dropped() -> None:
-    assert clean_statements('jit_"a', "orders_owner") == (
-        'SET LOCAL ROLE "jit_""a"',
-        'REASSIGN OWNED BY "jit_""a" TO "orders_owner"',
-        'DROP OWNED BY "jit_""a" RESTRICT',
-    )
-
-
-def test_the_curfew_is_written_so_that_no_timezone_setting_moves_it() -> None:
-    half_past_nine_in_tokyo = datetime(
-        2026, 3, 1, 9, 30, 0, 250, tzinfo=timezone(timedelta(hours=9))
-    )
-    assert timestamp(half_past_nine_in_tokyo) == "2026-03-01T00:30:00.000250Z"
+def test_an_id_that_somebody_rewrote_does_not_stop_the_quarantine() -> None:
+    """The sweep takes it from the comment, where it may be any text."""
+    name = quarantine_name("rewritten")
+    assert re.fullmatch(r"jit_quarantined_[a-z0-9_]*", name)
 
 
 @given(installation=st.text(), grant_id=st.text(), person=st.text())
 def test_a_login_can_be_told_by_its_comment(installation: str, grant_id: str, person: str) -> None:
-    plan = LoginPlan(
-        name="jit_a",
-        catalog_role="orders_reader",
-        valid_until=PLAN.valid_until,
-        connection_limit=1,
-        installation=installation,
-        grant_id=grant_id,
-        person=person,
-    )
-    assert read_mark(plan.comment) == LoginMark(installation, grant_id)
+    mark = LoginMark(installation, grant_id, person)
+    assert read_mark(mark.comment()) == mark
 
 
 def test_a_comment_names_the_person_for_those_who_read_it() -> None:
-    assert json.loads(PLAN.comment) == {
+    assert json.loads(MARK.comment()) == {
         "pgcurfew": "3f1e",
         "grant": GRANT,
         "person": "dev@example.com",
     }
+
+
+def test_a_login_is_made_with_its_mark_as_its_comment() -> None:
+    """A crash at the next statement must leave a login that the sweep knows."""
+    plan = LoginPlan(
+        name="jit_a",
+        role=CatalogRole("orders_reader", "", 10),
+        valid_until=datetime(2026, 3, 1, 13, 0, tzinfo=UTC),
+        mark=MARK,
+    )
+    assert read_mark(plan.comment) == MARK
+
+
+def test_a_quarantined_login_says_why_and_is_still_ours() -> None:
+    comment = MARK.comment(quarantined="a backend does not end")
+    assert json.loads(comment)["quarantined"] == "a backend does not end"
+    assert read_mark(comment) == MARK
+
+
+def test_a_comment_without_a_person_is_still_ours() -> None:
+    comment = '{"pgcurfew": "3f1e", "grant": "grt_06eajh8a00000000"}'
+    assert read_mark(comment) == LoginMark("3f1e", GRANT, "")
 
 
 @pytest.mark.parametrize(
@@ -192,8 +127,8 @@ def test_a_comment_names_the_person_for_those_who_read_it() -> None:
         None,
         "",
         "the reporting user",
-        PLAN.comment[:-1],
-        PLAN.comment + "x",
+        MARK.comment()[:-1],
+        MARK.comment() + "x",
         "null",
         "[]",
         '"pgcurfew"',

@@ -45,6 +45,7 @@ from proxy.wire.messages import (
     encode_error,
     encode_frame,
     encode_negotiate_protocol,
+    encode_notice,
     encode_sasl_continue,
     encode_sasl_final,
     encode_sasl_initial,
@@ -110,6 +111,29 @@ class TestFirstMessage:
     def test_may_speak_a_newer_minor_version_with_options_of_its_own(self) -> None:
         body = pack("!I", PROTOCOL_3_0 + 9999) + b"_pq_.test\0on\0user\0ada\0_pq_.b\0\0\0"
         assert decode_first(body) == StartupMessage(9999, {"user": "ada"}, ("_pq_.test", "_pq_.b"))
+
+    @pytest.mark.parametrize(
+        ("minor", "options", "expected"),
+        [
+            (0, (), (0, False, 4)),
+            (0, ("_pq_.a",), (0, True, 4)),
+            (1, (), (1, False, 4)),
+            (2, (), (2, False, 32)),
+            (2, ("_pq_.a",), (2, True, 32)),
+            (3, (), (2, True, 32)),
+            (9999, ("_pq_.a",), (2, True, 32)),
+        ],
+    )
+    def test_leads_to_the_newest_version_that_both_speak(
+        self, minor: int, options: tuple[str, ...], expected: tuple[int, bool, int]
+    ) -> None:
+        """Which one, whether that must be said, and how long its cancel keys are."""
+        startup = StartupMessage(minor, {"user": "ada"}, options)
+        assert expected == (
+            startup.spoken_minor,
+            startup.needs_negotiation,
+            startup.cancel_key_bytes,
+        )
 
     def test_that_names_a_parameter_twice_means_the_last_one(self) -> None:
         """As PostgreSQL does: what we check must be what it would take."""
@@ -291,14 +315,27 @@ class TestOurError:
         }
 
 
+def test_a_notice_is_told_like_an_error_and_ends_nothing() -> None:
+    notice = encode_notice("access ends soon", hint="Ask for more.")
+    assert notice[:1] == b"N"
+    assert int.from_bytes(notice[1:5]) == len(notice) - 1
+    assert decode_error(notice[5:]).fields == {
+        "S": "NOTICE",
+        "V": "NOTICE",
+        "C": "00000",
+        "M": "access ends soon",
+        "H": "Ask for more.",
+    }
+
+
 @pytest.mark.parametrize(
     ("data", "bytes_on_the_wire"),
     [
         (encode_sasl_response(b"c=biws"), b"p\0\0\0\x0ac=biws"),
-        (encode_negotiate_protocol([]), b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0"),
+        (encode_negotiate_protocol(0, []), b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0"),
         (
-            encode_negotiate_protocol(["_pq_.a", "_pq_.b"]),
-            b"v\0\0\0\x1a\0\x03\0\0\0\0\0\x02_pq_.a\0_pq_.b\0",
+            encode_negotiate_protocol(2, ["_pq_.a", "_pq_.b"]),
+            b"v\0\0\0\x1a\0\x03\0\x02\0\0\0\x02_pq_.a\0_pq_.b\0",
         ),
         (AUTHENTICATION_OK, b"R\0\0\0\x08\0\0\0\0"),
         (TERMINATE, b"X\0\0\0\x04"),

@@ -1,0 +1,169 @@
+"""Who may use which route: the one table of it. A route that is not here is refused to everybody.
+
+To add a route, add a line: what it does, and the action through which one gets at one's own things,
+at those under policies that one approves, and at everything. docs/authorization.md is the same for
+people. Tests hold both against the routes that there are, and every route against its line.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import hdrs, web
+
+from api.keys import ACTOR, BROKER, REACH, SCOPES, WHO
+from broker.domain.authorization import Action, Reach, reach
+from broker.domain.errors import UnlistedRoute
+from broker.domain.verdict import Deny
+
+OWN, APPROVED, EVERYTHING = Reach.OWN, Reach.APPROVED, Reach.EVERYTHING
+READ, ASK, DECIDE, GIVE_BACK = Action.READ, Action.ASK, Action.DECIDE, Action.GIVE_BACK
+OPERATE, TOKENS, SIGN = Action.OPERATE, Action.TOKENS, Action.SIGN
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a route does, and the action that each reach takes. Without any, it is for everybody
+    who can reach us, known or not."""
+
+    does: str
+    through: Mapping[Reach, Action] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        return not self.through
+
+
+def _shows(does: str) -> Access:
+    return Access(does, {OWN: READ, APPROVED: READ, EVERYTHING: READ})
+
+
+ROUTES: Mapping[str, Access] = {
+    # Requests
+    "POST /v1/requests": Access("asks for access", {OWN: ASK}),
+    "GET /v1/requests": _shows("lists requests"),
+    "GET /v1/requests/{id}": _shows("shows a request, with its decisions and approvers"),
+    "POST /v1/requests/{id}/approval": Access("approves a request", {APPROVED: DECIDE}),
+    "POST /v1/requests/{id}/denial": Access("denies a request", {APPROVED: DECIDE}),
+    "POST /v1/requests/{id}/cancellation": Access("withdraws a request", {OWN: ASK}),
+    "POST /v1/requests/{id}/escalation": Access("pages who is on call about one", {OWN: ASK}),
+    "POST /v1/requests/{id}/comments": Access(
+        "comments on a request", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
+    "POST /v1/credentials": Access(
+        "asks for access that nobody has to agree to, and hands out its secret", {OWN: ASK}
+    ),
+    # Grants
+    "GET /v1/grants": _shows("lists grants"),
+    "GET /v1/grants/{id}": _shows("shows a grant"),
+    "GET /v1/grants/{id}/receipt": _shows("shows the proof that a grant ended"),
+    "GET /v1/grants/{id}/findings": _shows("shows what a grant changed on its target"),
+    "POST /v1/grants/{id}/credential": Access("hands out a new secret", {OWN: ASK}),
+    "POST /v1/grants/{id}/relinquishment": Access("gives a grant back", {OWN: GIVE_BACK}),
+    "POST /v1/grants/{id}/extension": Access(
+        "asks for a grant to end later; an approver agrees with it", {OWN: ASK, APPROVED: DECIDE}
+    ),
+    "POST /v1/grants/{id}/revocation": Access(
+        "takes a grant away", {APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
+    "GET /v1/grants/{id}/review": _shows("shows the review after break-glass"),
+    "POST /v1/grants/{id}/review": Access("writes that review", {APPROVED: DECIDE}),
+    # What is agreed to beforehand
+    "GET /v1/allowances": _shows("lists what was agreed to beforehand"),
+    "POST /v1/allowances": Access("agrees beforehand", {APPROVED: DECIDE}),
+    "POST /v1/allowances/{id}/revocation": Access("takes that back", {APPROVED: DECIDE}),
+    # Sessions
+    "GET /v1/sessions": _shows("lists sessions"),
+    "GET /v1/sessions/{id}": _shows("shows a session"),
+    "DELETE /v1/sessions/{id}": Access(
+        "ends a session", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
+    "DELETE /v1/grants/{id}/sessions": Access(
+        "ends the sessions of a grant", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
+    # The service
+    "GET /v1/targets": Access(
+        "lists targets and roles: one's own are those that one may ask for",
+        {OWN: READ, EVERYTHING: READ},
+    ),
+    "GET /v1/targets/{name}/findings": Access(
+        "looks a target over, as `pgcurfew doctor` does", {EVERYTHING: READ}
+    ),
+    "GET /v1/alarms": Access(
+        "lists alarms about grants, and those about no grant", {APPROVED: READ, EVERYTHING: READ}
+    ),
+    "POST /v1/alarms/{id}/acknowledgement": Access(
+        "closes an alarm", {APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
+    "GET /v1/bans": Access("lists who is shut out by wrong secrets", {EVERYTHING: READ}),
+    "DELETE /v1/bans/{key}": Access("lifts a ban", {EVERYTHING: OPERATE}),
+    "GET /v1/policies": Access("shows the policies in force", {APPROVED: READ, EVERYTHING: READ}),
+    "GET /v1/policies/versions": Access(
+        "lists what was in force: policies, and settings to who sees everything",
+        {APPROVED: READ, EVERYTHING: READ},
+    ),
+    "GET /v1/policies/versions/{number}": Access(
+        "shows a version, and what it changed", {APPROVED: READ, EVERYTHING: READ}
+    ),
+    "POST /v1/policies/test": _shows("explains what would be decided, about oneself or others"),
+    "POST /v1/policies/replay": Access(
+        "tries other policies on past requests", {APPROVED: READ, EVERYTHING: READ}
+    ),
+    "GET /v1/people/{email}/access": _shows("lists what somebody may ask for"),
+    "GET /v1/audit": Access("reads the audit trail", {EVERYTHING: READ}),
+    # Oneself
+    "GET /v1/me": Access("says who one is, as we see it", {OWN: READ}),
+    "GET /v1/tokens": Access("lists tokens", {OWN: READ, EVERYTHING: READ}),
+    "POST /v1/tokens": Access(
+        "makes a token of one's own, or as an operator one of a machine",
+        {OWN: TOKENS, EVERYTHING: OPERATE},
+    ),
+    "DELETE /v1/tokens/{id}": Access("revokes a token", {OWN: TOKENS, EVERYTHING: OPERATE}),
+    "DELETE /v1/sign-in": Access("signs out", {OWN: SIGN}),
+    # Pages, for people who have signed in
+    "GET /": Access("leads to one's own page", {OWN: READ}),
+    "GET /me": Access("says who one is, and how to sign out", {OWN: READ}),
+    "POST /request": Access("asks for access", {OWN: ASK}),
+    "GET /request/{id}": _shows("shows a request"),
+    # For everybody who can reach us
+    "GET /request": Access("spells out the request that a link asks for, or is a form for it"),
+    "GET /sign-in": Access("shows how to sign in"),
+    "POST /sign-in": Access("signs in with a personal token"),
+    "GET /sign-in/{provider}": Access("leads to a provider"),
+    "GET /sign-in/{provider}/callback": Access("signs in with what the provider says"),
+    "POST /sign-out": Access("signs out"),
+    "GET /v1/sign-in": Access("names the providers of command lines"),
+    "POST /v1/sign-in": Access("exchanges a provider's ID token for one of ours"),
+    "GET /healthz": Access("says that the process serves"),
+    "GET /readyz": Access("says whether requests can be taken"),
+}
+
+
+def access_to(request: web.Request) -> Access | None:
+    """Return who may use the route of this request; None if nothing says so."""
+    resource = request.match_info.route.resource
+    method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
+    return None if resource is None else ROUTES.get(f"{method} {resource.canonical}")
+
+
+def is_open(request: web.Request) -> bool:
+    """Say whether the route takes everybody."""
+    access = access_to(request)
+    return access is not None and access.is_open
+
+
+@web.middleware
+async def authorization(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Let those past whom the table lets, once `authentication` has said who they are."""
+    access = access_to(request)
+    if access is None and request.match_info.http_exception is None:
+        raise UnlistedRoute
+    if access is not None and not access.is_open:
+        authority = request.app[BROKER].context.authority
+        request[WHO] = authority.actor(request[ACTOR], request.get(SCOPES))
+        found = reach(request[WHO], access.through)
+        if isinstance(found, Deny):
+            raise found.error
+        request[REACH] = found
+    return await handler(request)

@@ -1,0 +1,23 @@
+"""/v1/bans: whom wrong secrets have shut out, for operators."""
+
+from aiohttp import web
+
+from api.keys import ACTOR, BROKER
+from api.routes import render
+from api.schemas import BanView, Page
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/v1/bans")
+async def list_bans(request: web.Request) -> web.Response:
+    """The proxies, too, keep no more than these: there is no second page."""
+    views = tuple(BanView.of(each) for each in await request.app[BROKER].bans.list())
+    return render(Page(items=views, next=None))
+
+
+@routes.delete("/v1/bans/{key}")
+async def lift(request: web.Request) -> web.Response:
+    key = request.match_info["key"]
+    await request.app[BROKER].bans.lift(key, actor=request[ACTOR].email)
+    return web.Response(status=204)

@@ -1,0 +1,119 @@
+"""/v1/policies: what is in force, what was, and what it would say."""
+
+from contextlib import aclosing
+
+from aiohttp import web
+
+from api.keys import ACTOR, BROKER
+from api.policy_schemas import (
+    LONGEST_FILE,
+    AccessView,
+    AnswerView,
+    EndLine,
+    ErrorLine,
+    PolicyQuestion,
+    ProgressLine,
+    Replay,
+    ShiftLine,
+    TextView,
+    VersionDetailsView,
+    VersionList,
+    VersionView,
+)
+from api.routes import choice, limit_of, number_in_path, number_in_query, read_body, render
+from api.schemas import Page, View
+from broker.domain.errors import BrokerError
+from broker.domain.person import Person
+from broker.domain.policy.book import PolicyBook
+from broker.domain.version import VersionKind
+from broker.service.policy_questions import Question
+
+_MAX_BODY = 6 * LONGEST_FILE  # bytes; JSON may take six for a character
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/v1/policies")
+async def in_force(request: web.Request) -> web.Response:
+    version = request.app[BROKER].policy_history.in_force(request[ACTOR])
+    return render(TextView.of_version(version))
+
+
+@routes.get("/v1/policies/versions")
+async def list_versions(request: web.Request) -> web.Response:
+    kind, limit = choice(request, "kind", [each.value for each in VersionKind]), limit_of(request)
+    found = await request.app[BROKER].policy_history.list(
+        request[ACTOR],
+        kind=VersionKind(kind) if kind else None,
+        before=number_in_query(request, "after"),
+        limit=limit,
+    )
+    views = tuple(VersionView.of(each) for each in found)
+    following = views[-1].number if len(views) == limit else None
+    return render(VersionList(items=views, next=following))
+
+
+@routes.get("/v1/policies/versions/{number}")
+async def get_version(request: web.Request) -> web.Response:
+    number = number_in_path(request, "version")
+    details = await request.app[BROKER].policy_history.get(number, request[ACTOR])
+    return render(VersionDetailsView.of(details))
+
+
+@routes.post("/v1/policies/test")
+async def test(request: web.Request) -> web.Response:
+    body = await read_body(request, PolicyQuestion)
+    answered = await request.app[BROKER].policy_questions.test(
+        _question(body, request[ACTOR]), request[ACTOR]
+    )
+    return render(AnswerView.of(answered))
+
+
+def _question(body: PolicyQuestion, asker: Person) -> Question:
+    facts = {name: getattr(body, name) for name in PolicyQuestion.model_fields if name != "person"}
+    return Question(email=body.person or asker.email, **facts)
+
+
+@routes.get("/v1/people/{email}/access")
+async def access(request: web.Request) -> web.Response:
+    """Of oneself as `me` too: who has a token need not know under which address."""
+    email = request.match_info["email"].lower()
+    actor = request[ACTOR]
+    whom = actor.email if email == "me" else email
+    found = await request.app[BROKER].policy_questions.show(whom, actor)
+    return render(Page(items=tuple(AccessView.of(each) for each in found), next=None))
+
+
+@routes.post("/v1/policies/replay")
+async def replay(request: web.Request) -> web.StreamResponse:
+    """Answer line by line, as there may be 100,000 requests to try. What is wrong with the question
+    is a problem as everywhere; what goes wrong later is the last line."""
+    broker = request.app[BROKER]
+    body = await read_body(request.clone(client_max_size=_MAX_BODY), Replay)
+    proposed = await broker.policy_replay.prepare(body.policies, request[ACTOR])
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    try:
+        await _replay(request, response, body, proposed)
+    except BrokerError as error:
+        await _write(response, ErrorLine.of(error))
+    await response.write_eof()
+    return response
+
+
+async def _replay(
+    request: web.Request, response: web.StreamResponse, body: Replay, proposed: PolicyBook
+) -> None:
+    considered = shifted = 0
+    stretches = request.app[BROKER].policy_replay.replay(proposed, body.since, request[ACTOR])
+    async with aclosing(stretches):
+        async for stretch in stretches:
+            considered += stretch.considered
+            shifted += len(stretch.shifted)
+            lines = [ShiftLine.of(each) for each in stretch.shifted]
+            await _write(response, *lines, ProgressLine(considered=considered))
+    await _write(response, EndLine(considered=considered, shifted=shifted))
+
+
+async def _write(response: web.StreamResponse, *lines: View) -> None:
+    await response.write("".join(f"{each.model_dump_json()}\n" for each in lines).encode())

@@ -1,0 +1,25 @@
+"""Who looks at a page: somebody that we know, or nobody."""
+
+from aiohttp import web
+
+from api.keys import ACTOR, SIGNED_IN
+from api.same_site import csrf_token
+from api.web.page import Visitor
+from broker.domain.errors import Unauthenticated
+
+
+def visitor_of(request: web.Request) -> Visitor | None:
+    """Return them with the token that their pages' forms need, if a browser has signed them in."""
+    if ACTOR not in request:
+        return None
+    signed_in = request.get(SIGNED_IN)
+    csrf = csrf_token(signed_in.shown.secret) if signed_in is not None else None
+    return Visitor(request[ACTOR].email, csrf)
+
+
+def require_visitor(request: web.Request) -> Visitor:
+    """Raises Unauthenticated."""
+    visitor = visitor_of(request)
+    if visitor is None:
+        raise Unauthenticated
+    return visitor

@@ -1,0 +1,1 @@
+"""Pages for people's browsers: self-contained, nobody else's assets, everything escaped."""

@@ -1,0 +1,74 @@
+"""How often something is done for strangers, counted per address. Pure: `now` is in seconds, of any
+clock that never goes back.
+
+Memory is bounded, whoever comes. IPv6 is counted per /64, since that is what one customer gets, who
+has 2^64 addresses in it.
+"""
+
+from collections import OrderedDict
+from ipaddress import IPv4Address
+
+from broker.domain.network import Address
+
+# Whom an IPv6 address counts for: a site gets a /64 at least, and can change within it at will
+# (RFC 6177).
+SUBSCRIBER_LENGTH = 64
+
+_WHOLE_TOKEN = 1 - 1e-6  # who comes exactly at the rate is not to be refused for a rounding error
+
+
+class TokenBucket:
+    """Allows `burst` at once, and `rate_per_s` in the long run."""
+
+    __slots__ = ("_burst", "_rate_per_s", "_tokens", "_updated_at")
+
+    def __init__(self, rate_per_s: float, burst: float) -> None:
+        self._rate_per_s = rate_per_s
+        self._burst = burst
+        self._tokens = burst
+        self._updated_at: float | None = None
+
+    def take(self, now: float) -> bool:
+        """Use one token, if there is a whole one."""
+        if self._updated_at is not None:
+            gained = (now - self._updated_at) * self._rate_per_s
+            self._tokens = min(self._burst, self._tokens + gained)
+        self._updated_at = now
+        if self._tokens < _WHOLE_TOKEN:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class PerAddressBuckets:
+    """A bucket for each of the `max_addresses` addresses that came last.
+
+    One that is forgotten starts anew with a full bucket: who has that many addresses has as many
+    bursts anyway. Where that matters, a TokenBucket for all of them bounds the sum.
+    """
+
+    def __init__(self, rate_per_s: float, burst: float, max_addresses: int) -> None:
+        self._rate_per_s = rate_per_s
+        self._burst = burst
+        self._max_addresses = max_addresses
+        self._buckets: OrderedDict[int, TokenBucket] = OrderedDict()
+
+    def take(self, address: Address, now: float) -> bool:
+        """Use one token of this address, if it has a whole one."""
+        key = counted_as(address)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(self._rate_per_s, self._burst)
+            if len(self._buckets) > self._max_addresses:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+        return bucket.take(now)
+
+
+def counted_as(address: Address) -> int:
+    """Return a number for the address, or for its /64; the families never share one."""
+    number = int(address)
+    if isinstance(address, IPv4Address):
+        return number
+    return (1 << SUBSCRIBER_LENGTH) + (number >> (address.max_prefixlen - SUBSCRIBER_LENGTH))

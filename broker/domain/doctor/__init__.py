@@ -1,0 +1,1 @@
+"""What `pgcurfew doctor` thinks of a managed server: facts in, findings with SQL out."""
