@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +88,10 @@ class Upstream:
             raise
 
     async def cancel(self, key: BackendKeyData, session: MessageStream | None = None) -> None:
-        """Ask the target to cancel what the connection with `key` is doing. It never answers.
+        """Ask the target to cancel what the connection with `key` is doing.
+
+        It never answers, but closes the connection once it has sent its signals: two of them, so
+        that a query which is begun before this returns may be hit by the second.
 
         `session` is that connection: of several servers behind one name only its own knows the key.
         Raises TargetDown or TimeoutError.
@@ -96,9 +100,12 @@ class Upstream:
             stream = await self._connect(None if session is None else _place_of(session))
             try:
                 stream.write(encode_cancel(key))
+                with suppress(Disconnected):
+                    await stream.next_frame()
             except Disconnected as error:
                 raise self._down("it closed the connection") from error
-            stream.transport.close()
+            finally:
+                stream.transport.abort()
 
     async def _connect(self, place: Place | None) -> MessageStream:
         deadline = asyncio.get_running_loop().time() + _CONNECT_TIMEOUT_S

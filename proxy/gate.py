@@ -19,7 +19,7 @@ from broker.domain.network import Address
 from broker.domain.person import SYSTEM
 from broker.ledger import audit, bans, logins, sessions
 from broker.ledger.bans import ThrottleRules
-from broker.ledger.channel import notify_bans, notify_cancel
+from broker.ledger.channel import notify_bans, notify_cancel, notify_cancelled
 from broker.ledger.connection import Pool, autocommit, reading, transaction
 from broker.ledger.logins import ProxyLogin
 from broker.ledger.sessions import EndedSession, NewSession
@@ -132,6 +132,11 @@ class Gate:
         """Ask the other workers to cancel for a key that is not ours."""
         async with transaction(self._pool) as db:
             await notify_cancel(db, digest)
+
+    async def confirm_cancel(self, digest: str) -> None:
+        """Tell the worker that passed it on. Raises LedgerUnavailable."""
+        async with transaction(self._pool) as db:
+            await notify_cancelled(db, digest)
 
     async def write_ends(self) -> None:
         """Write down the ends of sessions, those that came together at once, each until it is done.

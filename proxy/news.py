@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from broker.domain.errors import LedgerUnavailable
 from broker.ledger import bans, logins, sessions
-from broker.ledger.channel import BANS, CANCELS, GRANTS, SESSIONS
+from broker.ledger.channel import BANS, CANCELLED, CANCELS, GRANTS, SESSIONS
 from broker.ledger.connection import (
     UNREACHABLE,
     LedgerLogin,
@@ -46,14 +46,17 @@ class News:
         registry: Registry,
         banned: Bans,
         cancel: Callable[[str], None],
+        cancelled: Callable[[str], None],
     ) -> None:
-        """`cancel` is called with the digest of a cancel key that some worker was asked to use."""
+        """`cancel` is called with the digest of a cancel key that some worker was asked to use,
+        `cancelled` with one that some worker has used."""
         self._pool = pool
         self._login = login
         self._worker_id = worker_id
         self._registry = registry
         self._banned = banned
         self._cancel = cancel
+        self._cancelled = cancelled
 
     async def follow(self) -> None:
         """Act on what the ledger says. Runs until cancelled."""
@@ -93,6 +96,7 @@ class News:
                     channel, lambda *args: heard.put_nowait(_Notice(str(args[2]), str(args[3])))
                 )
             await db.add_listener(CANCELS, lambda *args: self._cancel(str(args[3])))
+            await db.add_listener(CANCELLED, lambda *args: self._cancelled(str(args[3])))
             # Whatever was said while nobody listened.
             await self._look_at_grants(set(self._registry.grant_ids()))
             await self._look_at_sessions(set(self._registry.ids()))

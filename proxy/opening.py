@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.sockets import readable
@@ -18,7 +19,7 @@ from proxy.stream import Disconnected, MessageStream
 from proxy.tls_transport import accept_tls
 from proxy.wire.errors import WireError
 from proxy.wire.framing import MAX_SASL_LENGTH, check_startup_length
-from proxy.wire.messages import StartupMessage, decode_first, encode_error
+from proxy.wire.messages import CancelRequest, StartupMessage, decode_first, encode_error
 from proxy.wire.proxy_header import looks_like_header
 
 _TLS_HANDSHAKE = 0x16  # the content type that every TLS connection begins with
@@ -34,11 +35,20 @@ class Client:
     startup: StartupMessage
 
 
+@dataclass(frozen=True, slots=True)
+class CancelWish:
+    """Somebody who wants a query cancelled, and takes the end of the connection, by `close`, for
+    the word that this is done."""
+
+    request: CancelRequest
+    close: Callable[[], None]
+
+
 async def open_client(
     sock: socket.socket, context: ssl.SSLContext | None, *, tls_required: bool
-) -> Client | Cancel:
-    """Return what the client wants. The socket belongs to the returned client's transport, or to
-    the caller if there is none.
+) -> Client | CancelWish:
+    """Return what the client wants. The socket belongs to what is returned, or to the caller if
+    nothing is.
 
     Raises Disconnected when the client has left, or was refused and told so.
     """
@@ -52,7 +62,7 @@ async def open_client(
             command = startup.receive(decode_first(body))
             match command:
                 case Cancel():
-                    return command
+                    return CancelWish(command.request, sock.close)
                 case UpgradeToTls():
                     assert context is not None
                     _refuse_early_bytes(sock)
@@ -75,7 +85,7 @@ async def open_client(
         raise Disconnected from error
 
 
-async def _go_on(startup: Startup, stream: MessageStream) -> Client | Cancel:
+async def _go_on(startup: Startup, stream: MessageStream) -> Client | CancelWish:
     """Read the first real message of an encrypted connection."""
     try:
         command = startup.receive(decode_first(await stream.next_startup()))
@@ -89,8 +99,7 @@ async def _go_on(startup: Startup, stream: MessageStream) -> Client | Cancel:
         case Authenticate():
             return Client(stream, command.startup)
         case Cancel():
-            stream.transport.close()
-            return command
+            return CancelWish(command.request, stream.transport.close)
         case Refuse():
             stream.say_goodbye(encode_error(command.sqlstate, command.message, hint=command.hint))
     raise Disconnected

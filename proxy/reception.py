@@ -20,13 +20,12 @@ from proxy.dial import TargetDown
 from proxy.gate import Gate
 from proxy.ipfilter import Deny
 from proxy.limits import HalfOpen
-from proxy.opening import Client, open_client
+from proxy.opening import CancelWish, Client, open_client
 from proxy.real_address import read_source
 from proxy.refusals import Refusal, banned, no_access_from
-from proxy.registry import Registry, cancel_digest
+from proxy.registry import Cancellable, Registry, cancel_digest
 from proxy.rules import Rules
 from proxy.session import Origin, Session
-from proxy.startup import Cancel
 from proxy.stream import Disconnected
 from proxy.throttle import Bans, address_key
 from proxy.ticket_office import TicketOffice
@@ -37,6 +36,9 @@ from proxy.wire.proxy_header import MalformedProxyHeader
 
 _BURST_S = 2  # of cancel requests and explained refusals, at their rates
 _REMEMBERED_ADDRESSES = 10_000
+_CANCELLED_ELSEWHERE_S = (
+    1.0  # how long another worker has to say so; most keys are still somebody's
+)
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class Reception:
         self._worker_id = worker_id
         self._half_open = HalfOpen(rules.limits.half_open, rules.limits.half_open_per_address)
         self._turned_away = 0
+        self._cancelled_elsewhere: dict[str, asyncio.Event] = {}
         self.adopt(rules)
 
     def adopt(self, rules: Rules) -> None:
@@ -132,17 +135,20 @@ class Reception:
             finally:
                 session.close()
 
-    async def cancel_here(self, digest: str) -> None:
-        """Cancel what the session with this cancel key is doing, if it is one of ours."""
+    async def cancel_for_another(self, digest: str) -> None:
+        """Cancel what the session with this cancel key is doing, if it is one of ours, and say
+        so to the worker that was asked for it."""
         session = self._registry.find_cancellable(digest)
         if session is not None:
+            await _cancel_query(session)
             try:
-                await session.cancel_query()
-            except (TargetDown, TimeoutError) as error:
-                _log.warning("a cancel request did not reach its target: %s", error)
-            except Exception:
-                # One client's cancel request must never take the other sessions with it.
-                _log.exception("a cancel request failed")
+                await self._gate.confirm_cancel(digest)
+            except LedgerUnavailable:
+                _log.debug("nobody can be told that a query was cancelled")
+
+    def cancelled_elsewhere(self, digest: str) -> None:
+        if digest in self._cancelled_elsewhere:
+            self._cancelled_elsewhere[digest].set()
 
     def _why_not(self, address: Address) -> Refusal | None:
         """Decide about somebody of whom only the address is known."""
@@ -166,10 +172,12 @@ class Reception:
                     tls.context if tls is not None else None,
                     tls_required=self._rules.tls_required,
                 )
-                if isinstance(arrival, Cancel):
-                    sock.close()
-                    if refusal is None:
-                        await self._cancel(arrival.request, address)
+                if isinstance(arrival, CancelWish):
+                    try:
+                        if refusal is None:
+                            await self._cancel(arrival.request, address)
+                    finally:
+                        arrival.close()
                     return None
         except (Disconnected, TimeoutError) as error:
             if isinstance(error.__cause__, WireError):
@@ -199,16 +207,34 @@ class Reception:
         return session if begun else None
 
     async def _cancel(self, request: CancelRequest, address: Address) -> None:
-        """Cancel the query that the key belongs to, here or on another worker. There is no
-        answer."""
+        """Cancel the query that the key belongs to, here or on another worker, and wait until that
+        is done. There is no answer."""
         if not self._cancels.take(address, asyncio.get_running_loop().time()):
             _log.warning("dropped a cancel request from %s: too many of them", address)
             return
         digest = cancel_digest(request.pid, request.key)
-        if self._registry.find_cancellable(digest) is not None:
-            await self.cancel_here(digest)
+        session = self._registry.find_cancellable(digest)
+        if session is not None:
+            await _cancel_query(session)
             return
+        done = self._cancelled_elsewhere.setdefault(digest, asyncio.Event())
         try:
             await self._gate.pass_on_cancel(digest)
+            async with asyncio.timeout(_CANCELLED_ELSEWHERE_S):
+                await done.wait()
         except LedgerUnavailable:
             _log.warning("a cancel request for another worker was lost: the ledger is out of reach")
+        except TimeoutError:
+            _log.debug("a cancel request from %s was for nobody who answers", address)
+        finally:
+            self._cancelled_elsewhere.pop(digest, None)
+
+
+async def _cancel_query(session: Cancellable) -> None:
+    try:
+        await session.cancel_query()
+    except (TargetDown, TimeoutError) as error:
+        _log.warning("a cancel request did not reach its target: %s", error)
+    except Exception:
+        # One client's cancel request must never take the other sessions with it.
+        _log.exception("a cancel request failed")

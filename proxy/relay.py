@@ -5,7 +5,8 @@ message headers only, so that our own words can be put between two of its messag
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -44,6 +45,7 @@ class Relay:
     def __init__(self) -> None:
         self._client = _ClientSide(self)
         self._upstream = _UpstreamSide(self, self._client)
+        self._client.peer_side, self._upstream.peer_side = self._upstream, self._client
         self._loop = asyncio.get_running_loop()
         self._finished = self._loop.create_future()
         self._deadline: asyncio.TimerHandle | None = None
@@ -69,8 +71,8 @@ class Relay:
 
     async def run(self, client: MessageStream, upstream: MessageStream) -> None:
         """Relay until both sides are gone. Either may be gone already."""
-        self._client.send_to(upstream.transport)
-        self._upstream.send_to(client.transport)
+        self._client.join(client.transport, upstream.transport)
+        self._upstream.join(upstream.transport, client.transport)
         for stream, side in ((client, self._client), (upstream, self._upstream)):
             if not stream.transport.is_closing():
                 stream.transport.set_write_buffer_limits(high=_HIGH_WATER)
@@ -87,6 +89,15 @@ class Relay:
         """Tell the client something, in a whole message, the next time that the server has nothing
         more to say: at once, if the session is idle. Dropped if the session ends first."""
         self._upstream.add_notice(message)
+
+    @contextmanager
+    def client_held(self) -> Iterator[None]:
+        """Pass nothing on from the client for a while, however much it says."""
+        self._client.stop_reading()
+        try:
+            yield
+        finally:
+            self._client.read_on()
 
     def end(self, goodbye: Goodbye) -> None:
         """End the session with a last message, put after the server's current one."""
@@ -149,15 +160,20 @@ class _Side(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.received = 0
         self.lost = False
+        self.peer_side: _Side | None = None
+        self._own: asyncio.Transport | None = None
         self._peer: asyncio.Transport | None = None
         self._write: Callable[[bytes], None] = _nowhere
+        self._stopped_by = 0  # how many reasons there are not to read
 
     @property
     def peer(self) -> asyncio.Transport:
         assert self._peer is not None
         return self._peer
 
-    def send_to(self, peer: asyncio.Transport) -> None:
+    def join(self, own: asyncio.Transport, peer: asyncio.Transport) -> None:
+        """Pass on from one to the other, once the first is handed over."""
+        self._own = own
         self._peer = peer
         self._write = peer.write  # looked up once: it is called for every buffer
 
@@ -166,12 +182,23 @@ class _Side(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Our own transport is full: stop reading what would be written to it."""
-        if not self.peer.is_closing():
-            self.peer.pause_reading()
+        assert self.peer_side is not None
+        self.peer_side.stop_reading()
 
     def resume_writing(self) -> None:
-        if not self.peer.is_closing():
-            self.peer.resume_reading()
+        assert self.peer_side is not None
+        self.peer_side.read_on()
+
+    def stop_reading(self) -> None:
+        """Read nothing until `read_on` was called as often as this."""
+        self._stopped_by += 1
+        if self._stopped_by == 1 and self._own is not None and not self._own.is_closing():
+            self._own.pause_reading()
+
+    def read_on(self) -> None:
+        self._stopped_by -= 1
+        if self._stopped_by == 0 and self._own is not None and not self._own.is_closing():
+            self._own.resume_reading()
 
 
 def _nowhere(_data: bytes) -> None:
@@ -210,6 +237,10 @@ class _ClientSide(_Side):
         self.peer.write_eof()
         self.relay.client_ends()
         return True
+
+    def stop_reading(self) -> None:
+        if not self._stopped:
+            super().stop_reading()
 
     def stop(self) -> None:
         """Pass nothing on any more: what the client still sends must not be run."""

@@ -10,6 +10,7 @@ are one and the same. What is wrong with a grant is said only after that.
 import asyncio
 import logging
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -125,9 +126,15 @@ class Session:
         return self._rules.targets[self.grant.target].upstream
 
     async def cancel_query(self) -> None:
-        """Ask the target to cancel what this session is doing. Raises TargetDown, TimeoutError."""
+        """Ask the target to cancel what this session is doing, and wait until it has tried.
+
+        Meanwhile nothing new is passed on: a cancel request names no query, and must not hit the
+        one after. Raises TargetDown, TimeoutError.
+        """
         stream = self._upstream_stream
-        if self._logged_in is not None and stream is not None and not stream.transport.is_closing():
+        if self._logged_in is None or stream is None or stream.transport.is_closing():
+            return
+        with self._relay.client_held() if self._relay is not None else nullcontext():
             await self._upstream.cancel(self._logged_in.cancel_key, stream)
 
     async def begin(self) -> bool:

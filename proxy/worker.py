@@ -73,9 +73,11 @@ async def _work(
         async with asyncio.TaskGroup() as background:
 
             def cancel(digest: str) -> None:
-                background.create_task(reception.cancel_here(digest))
+                background.create_task(reception.cancel_for_another(digest))
 
-            news = News(pool, plan.ledger, worker_id, registry, bans, cancel)
+            news = News(
+                pool, plan.ledger, worker_id, registry, bans, cancel, reception.cancelled_elsewhere
+            )
             # Before the first session, which would else belong to a worker that nobody knows of.
             await news.show_life_once()
             keepers = [

@@ -8,6 +8,7 @@ from broker.ledger.connection import Db
 
 GRANTS = "curfew_grants"  # payload: the id of a grant that changed
 CANCELS = "curfew_cancels"  # payload: the digest of a cancel key that a client presented
+CANCELLED = "curfew_cancelled"  # payload: such a digest, once its query has been cancelled
 SESSIONS = "curfew_sessions"  # payload: the id of a session that somebody wants to end
 BANS = "curfew_bans"  # no payload: the list has changed
 
@@ -18,6 +19,10 @@ async def notify_grant(db: Db, grant_id: str) -> None:
 
 async def notify_cancel(db: Db, digest: str) -> None:
     await db.execute("SELECT pg_notify($1, $2)", CANCELS, digest)
+
+
+async def notify_cancelled(db: Db, digest: str) -> None:
+    await db.execute("SELECT pg_notify($1, $2)", CANCELLED, digest)
 
 
 async def notify_session(db: Db, session_id: str) -> None:

@@ -237,7 +237,7 @@ async def test_psycopg_cancels(access: Access, service: Service) -> None:
     with access.connect() as connected, ThreadPoolExecutor(1) as apart:
         for cancel in (connected.cancel_safe, connected.cancel):
             running = apart.submit(connected.execute, "SELECT pg_sleep(20), 'psycopg'")
-            await service.until_a_backend_runs("SELECT pg_sleep(20), 'psycopg'")
+            await service.until_a_backend_runs("SELECT pg_sleep(20), 'psycopg'", running)
             cancel()
             with pytest.raises(errors.QueryCanceled):
                 running.result()
@@ -320,7 +320,7 @@ def test_psycopg2_listens(older: "psycopg2.extensions.connection") -> None:
 async def test_psycopg2_cancels(older: "psycopg2.extensions.connection", service: Service) -> None:
     with older.cursor() as cursor, ThreadPoolExecutor(1) as apart:
         running = apart.submit(cursor.execute, "SELECT pg_sleep(20), 'psycopg2'")
-        await service.until_a_backend_runs("SELECT pg_sleep(20), 'psycopg2'")
+        await service.until_a_backend_runs("SELECT pg_sleep(20), 'psycopg2'", running)
         older.cancel()
         with pytest.raises(psycopg2.errors.QueryCanceled):
             running.result()

@@ -139,7 +139,7 @@ async def test_a_query_is_cancelled_by_the_client(service: Service) -> None:
         for cancel in (connection.cancel_safe, connection.cancel):
             loop = asyncio.get_running_loop()
             running = loop.run_in_executor(None, connection.execute, "SELECT pg_sleep(30)")
-            await service.until_a_backend_runs("SELECT pg_sleep(30)")
+            await service.until_a_backend_runs("SELECT pg_sleep(30)", running)
             await loop.run_in_executor(None, cancel)
             with pytest.raises(errors.QueryCanceled):
                 await running
@@ -150,7 +150,7 @@ async def test_a_key_that_is_nobodys_cancels_nothing(service: Service) -> None:
     with (await service.get_access()).connect() as connection:
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(None, connection.execute, "SELECT pg_sleep(1), 'slept'")
-        await service.until_a_backend_runs("SELECT pg_sleep(1), 'slept'")
+        await service.until_a_backend_runs("SELECT pg_sleep(1), 'slept'", running)
         _reader, writer = await asyncio.open_connection("127.0.0.1", service.proxy_port)
         writer.write(bytes.fromhex("00000010 04d2162e 00000001 00000002"))
         await writer.drain()
@@ -222,7 +222,7 @@ async def test_a_revoked_grant_ends_its_sessions_and_says_who_did_it(service: Se
     loop = asyncio.get_running_loop()
     with access.connect() as connection:
         running = loop.run_in_executor(None, connection.execute, "SELECT pg_sleep(32)")
-        await service.until_a_backend_runs("SELECT pg_sleep(32)")
+        await service.until_a_backend_runs("SELECT pg_sleep(32)", running)
         async with service.client(REVIEWER) as reviewer:
             ended = await reviewer.revoke(access.grant.id, reason="wrong database")
         assert ended.state == "ended"

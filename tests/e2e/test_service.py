@@ -93,7 +93,7 @@ async def test_a_cancel_reaches_its_query_through_any_worker(stage: Stage) -> No
         with access.connect() as connection:
             for _ in range(8):
                 running = loop.run_in_executor(None, connection.execute, "SELECT pg_sleep(34)")
-                await service.until_a_backend_runs("SELECT pg_sleep(34)")
+                await service.until_a_backend_runs("SELECT pg_sleep(34)", running)
                 await loop.run_in_executor(None, connection.cancel_safe)
                 with pytest.raises(psycopg.errors.QueryCanceled):
                     await running
@@ -176,7 +176,7 @@ async def test_stopping_drains_and_tells_who_is_left(stage: Stage) -> None:
         with access.connect() as connection:
             loop = asyncio.get_running_loop()
             running = loop.run_in_executor(None, connection.execute, "SELECT pg_sleep(33)")
-            await service.until_a_backend_runs("SELECT pg_sleep(33)")
+            await service.until_a_backend_runs("SELECT pg_sleep(33)", running)
             service.process.send_signal(signal.SIGTERM)
             with pytest.raises(psycopg.errors.AdminShutdown, match="shutting down"):
                 await running

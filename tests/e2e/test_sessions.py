@@ -4,6 +4,7 @@ import asyncio
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from struct import pack
 from typing import Any
@@ -207,15 +208,17 @@ async def test_a_flood_of_cancel_requests_is_dropped_and_a_real_one_comes_throug
     access = await strict.get_access("orders_owner")
     with access.connect() as session:
         guess = pack("!IIII", 16, 80877102, session.info.backend_pid, 1)
-        for _ in range(10):
-            with socket.create_connection(("127.0.0.1", strict.proxy_port)) as flood:
-                flood.sendall(guess)
-                assert flood.recv(1) == b""
+        with ExitStack() as stack:
+            where = ("127.0.0.1", strict.proxy_port)
+            flood = [stack.enter_context(socket.create_connection(where)) for _ in range(10)]
+            for each in flood:
+                each.sendall(guess)
+            assert [each.recv(1) for each in flood] == [b""] * 10
         dropped = "dropped a cancel request from 127.0.0.1: too many of them"
         wait_for(lambda: dropped in strict.log.read_text())
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(None, session.execute, "SELECT pg_sleep(20)")
-        await strict.until_a_backend_runs("SELECT pg_sleep(20)")
+        await strict.until_a_backend_runs("SELECT pg_sleep(20)", running)
         while not running.done():  # as soon as the limit allows it
             session.cancel()
             await asyncio.sleep(0.2)

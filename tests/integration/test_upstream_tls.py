@@ -504,6 +504,24 @@ class TestUnreachable:
         with pytest.raises(TargetDown, match="Connection refused"):
             await upstream.cancel(BackendKeyData(1, bytes(4)))
 
+    async def test_a_cancel_lasts_until_the_target_says_that_it_is_done(self) -> None:
+        """It has sent its signals by then, and none can hit the query after."""
+        done = asyncio.Event()
+        asked = asyncio.Event()
+
+        async def take_its_time(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly(16)
+            asked.set()
+            await done.wait()
+            writer.close()
+
+        async with listening(take_its_time) as port, asyncio.TaskGroup() as tasks:
+            upstream = Upstream(ServerAddress("127.0.0.1", port, "orders", tls=TlsMode.DISABLE))
+            cancelling = tasks.create_task(upstream.cancel(BackendKeyData(1, bytes(4))))
+            await asked.wait()
+            assert not cancelling.done()
+            done.set()
+
 
 def unused_port() -> int:
     with socket.socket() as sock:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -114,11 +114,16 @@ class Service:
             "COLUMNS": "200",
         }
 
-    async def until_a_backend_runs(self, sql: str) -> None:
-        """Wait until the target says that it is running exactly this statement."""
+    async def until_a_backend_runs(
+        self, sql: str, client: "asyncio.Future[Any] | Future[Any] | None" = None
+    ) -> None:
+        """Wait until the target says that it is running exactly this statement, which `client`
+        runs: if that fails, so does this, with its reason."""
         running = "SELECT count(*) FROM pg_stat_activity WHERE query = $1 AND state = 'active'"
         async with asyncio.timeout(PATIENCE_S):
             while not await self.stage.query(running, sql):
+                if client is not None and client.done():
+                    raise AssertionError(f"{sql} is over: {client.result()}")
                 await asyncio.sleep(0.02)
 
     def reload(self, sign: str = "took up the new settings") -> None:

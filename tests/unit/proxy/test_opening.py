@@ -10,9 +10,8 @@ from struct import pack
 import pytest
 import uvloop
 
-from proxy.opening import Client, open_client
+from proxy.opening import CancelWish, Client, open_client
 from proxy.own_certificate import CertificateFiles
-from proxy.startup import Cancel
 from proxy.stream import Disconnected, MessageStream
 from proxy.tls import client_context
 from proxy.tls_transport import connect_tls
@@ -31,7 +30,7 @@ STARTUP = encode_startup({"user": "alice"})
 CANCEL = encode_cancel(BackendKeyData(7, b"key!"))
 QUERY = encode_frame(b"Q", b"select 1\0")
 
-Arrival = Client | Cancel
+Arrival = Client | CancelWish
 Story = Callable[[socket.socket], Awaitable[None]]
 
 
@@ -78,8 +77,11 @@ class Meeting:
                 opening = tasks.create_task(_open(here, context, tls_required=tls_required))
                 tasks.create_task(self._tell(story, there))
             arrival = opening.result()
-            if isinstance(arrival, Client):
-                await self._hear_the_query(arrival)
+            match arrival:
+                case Client():
+                    await self._hear_the_query(arrival)
+                case CancelWish():
+                    arrival.close()
             return arrival
         finally:
             for stream in self._connected:
@@ -193,7 +195,7 @@ class TestInTheClear:
             await say(sock, CANCEL)
 
         arrival = meeting.between(story, context, tls_required=True)
-        assert isinstance(arrival, Cancel)
+        assert isinstance(arrival, CancelWish)
         assert (arrival.request.pid, arrival.request.key) == (7, b"key!")
 
     def test_where_tls_is_required_is_refused_with_a_word(
@@ -283,7 +285,7 @@ class TestUnderTls:
             assert await hear(sock, 2) == b"S"
             await meeting.encrypt(sock, CANCEL)
 
-        assert isinstance(meeting.between(story, context), Cancel)
+        assert isinstance(meeting.between(story, context), CancelWish)
 
     @pytest.mark.parametrize("said", [SSL_REQUEST, GSSENC_REQUEST, pack("!I", 3)])
     def test_nonsense_under_it_is_refused(

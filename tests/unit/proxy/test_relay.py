@@ -225,6 +225,28 @@ class TestBackPressure:
         session.client.drain()
         assert (session.client.reading, session.upstream.reading) == (True, True)
 
+    async def test_a_client_can_be_held_while_its_query_is_cancelled(self) -> None:
+        session = begun()
+        with session.relay.client_held():
+            assert (session.client.reading, session.upstream.reading) == (False, True)
+        assert session.client.reading
+
+    async def test_a_client_is_read_again_when_no_reason_is_left_not_to(self) -> None:
+        session = begun()
+        session.upstream.fill()
+        with session.relay.client_held():
+            session.upstream.drain()
+            assert not session.client.reading
+        assert session.client.reading
+
+    async def test_a_client_held_when_the_curfew_comes_is_read_all_the_same(self) -> None:
+        session = in_the_middle()
+        with session.relay.client_held():
+            session.relay.end(EXPIRED)
+            assert session.client.reading
+            session.upstream.fill()
+            assert session.client.reading
+
     async def test_a_quarter_of_a_megabyte_may_wait_on_each_side(self) -> None:
         session = begun()
         assert (session.client.high_water, session.upstream.high_water) == (262_144, 262_144)
