@@ -28,7 +28,7 @@ lint: $(DEV)/ready ## mend what can be mended, name the rest
 	$(DEV)/bin/mypy
 
 bench: $(DEV)/ready ## measure everything: about an hour; PgBouncer must be installed
-	@missed=0; for each in relay stream connect idle refuse issue revoke logins policy; do \
+	@missed=0; for each in relay stream shipping connect idle refuse issue revoke logins policy; do \
 		$(DEV)/bin/python benchmarks/$$each.py || missed=1; \
 	done; exit $$missed
 

@@ -56,11 +56,16 @@ ROUTES: Mapping[str, Access] = {
     "GET /v1/grants": _shows("lists grants"),
     "GET /v1/grants/{id}": _shows("shows a grant"),
     "GET /v1/grants/{id}/receipt": _shows("shows the proof that a grant ended"),
+    "GET /v1/grants/{id}/evidence": Access(
+        "packs all that there is about a grant, with its proof", {APPROVED: READ, EVERYTHING: READ}
+    ),
     "GET /v1/grants/{id}/findings": _shows("shows what a grant changed on its target"),
+    "GET /v1/grants/{id}/privilege-fit": _shows("shows what was used of a grant's privileges"),
     "POST /v1/grants/{id}/credential": Access("hands out a new secret", {OWN: ASK}),
     "POST /v1/grants/{id}/relinquishment": Access("gives a grant back", {OWN: GIVE_BACK}),
     "POST /v1/grants/{id}/extension": Access(
-        "asks for a grant to end later; an approver agrees with it", {OWN: ASK, APPROVED: DECIDE}
+        "asks for a grant to end later, or to return more; an approver agrees with it",
+        {OWN: ASK, APPROVED: DECIDE},
     ),
     "POST /v1/grants/{id}/revocation": Access(
         "takes a grant away", {APPROVED: DECIDE, EVERYTHING: OPERATE}
@@ -74,11 +79,21 @@ ROUTES: Mapping[str, Access] = {
     # Sessions
     "GET /v1/sessions": _shows("lists sessions"),
     "GET /v1/sessions/{id}": _shows("shows a session"),
+    "GET /v1/sessions/{id}/statements": _shows("shows what a session did, statement by statement"),
+    "GET /v1/statements": _shows("finds statements"),
     "DELETE /v1/sessions/{id}": Access(
         "ends a session", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
     ),
     "DELETE /v1/grants/{id}/sessions": Access(
         "ends the sessions of a grant", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
+    "GET /v1/held-commits": _shows("lists transactions that wait for a confirmation"),
+    "POST /v1/held-commits/{id}/confirmation": Access(
+        "confirms one: its holder, or if its policy says so another approver",
+        {OWN: ASK, APPROVED: DECIDE},
+    ),
+    "POST /v1/held-commits/{id}/rollback": Access(
+        "has one rolled back", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
     ),
     # The service
     "GET /v1/targets": Access(
@@ -110,6 +125,13 @@ ROUTES: Mapping[str, Access] = {
     ),
     "GET /v1/people/{email}/access": _shows("lists what somebody may ask for"),
     "GET /v1/audit": Access("reads the audit trail", {EVERYTHING: READ}),
+    "GET /v1/audit/verification": Access(
+        "checks that the record is as it was written", {EVERYTHING: READ}
+    ),
+    "GET /v1/audit/stream": Access(
+        "follows statements and events as they come", {EVERYTHING: READ}
+    ),
+    "GET /v1/audit/export": Access("takes the record along", {EVERYTHING: READ}),
     # Oneself
     "GET /v1/me": Access("says who one is, as we see it", {OWN: READ}),
     "GET /v1/tokens": Access("lists tokens", {OWN: READ, EVERYTHING: READ}),
@@ -134,7 +156,8 @@ ROUTES: Mapping[str, Access] = {
     "GET /v1/sign-in": Access("names the providers of command lines"),
     "POST /v1/sign-in": Access("exchanges a provider's ID token for one of ours"),
     "GET /healthz": Access("says that the process serves"),
-    "GET /readyz": Access("says whether requests can be taken"),
+    "GET /readyz": Access("says whether requests can be taken, and how the spools are"),
+    "GET /metrics": Access("says how much of everything there is, for Prometheus"),
 }
 
 

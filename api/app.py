@@ -15,8 +15,10 @@ from api.routes import (
     credentials,
     grants,
     health,
+    held_commits,
     me,
     policies,
+    record,
     requests,
     sessions,
     sign_in,
@@ -38,11 +40,13 @@ _PROGRAMS = (
     grants,
     allowances,
     sessions,
+    held_commits,
     targets,
     policies,
     alarms,
     bans,
     audit,
+    record,
     me,
     tokens,
     sign_in,
@@ -60,7 +64,13 @@ def make_app(broker: Broker, door: Door | None = None) -> web.Application:
     for table in (*_PROGRAMS, *_PEOPLE):
         app.add_routes(table.routes)
     app.on_response_prepare.append(_secure_headers)
+    app.on_shutdown.append(_let_go)
     return app
+
+
+async def _let_go(app: web.Application) -> None:
+    """End what would go on for ever."""
+    app[BROKER].following.stop()
 
 
 async def _secure_headers(request: web.Request, response: web.StreamResponse) -> None:

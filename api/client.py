@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from api.failures import ApiError as ApiError  # noqa: PLC0414  (whoever has the client has it)
 from api.failures import ApiUnreachable as ApiUnreachable  # noqa: PLC0414
-from api.operating_schemas import AuditEventView, CheckupView
+from api.fit_schemas import PrivilegeFitView
+from api.operating_schemas import AuditEventView, CheckupView, VerificationView
 from api.policy_schemas import (
     REPLAY_LINE,
     AccessView,
@@ -33,6 +34,7 @@ from api.schemas import (
     CredentialView,
     FindingView,
     GrantView,
+    HeldCommitView,
     MeView,
     ObtainedView,
     Page,
@@ -45,6 +47,14 @@ from api.schemas import (
     TargetView,
     TokenView,
 )
+from api.statement_schemas import (
+    STREAM_LINE,
+    FoundStatementPage,
+    StatementPage,
+    StatementView,
+    StreamLine,
+)
+from api.statement_schemas import EndLine as StreamEnd
 from broker.domain.duration import iso_duration
 from broker.domain.grant import GrantKind
 from broker.domain.network import Network
@@ -52,7 +62,10 @@ from broker.domain.network import Network
 _TIMEOUT = aiohttp.ClientTimeout(total=30.0)
 # There may be 100,000 requests to replay, and a sign of life after every few hundred.
 _TIMEOUT_OF_STREAM = aiohttp.ClientTimeout(total=None, sock_read=60.0)
+# Evidence is packed as a whole before the first byte of it comes.
+_TIMEOUT_OF_PACKING = aiohttp.ClientTimeout(total=None, sock_read=3600.0)
 _LONGEST_LINE = 1_000_000  # bytes, of a stream
+_PIECE = 65_536  # bytes
 
 ViewType = TypeVar("ViewType", bound=BaseModel)
 
@@ -183,9 +196,23 @@ class Client:
     async def revoke(self, grant_id: str, *, reason: str = "") -> GrantView:
         return await self._post(GrantView, f"/v1/grants/{grant_id}/revocation", {"reason": reason})
 
-    async def extend(self, grant_id: str, *, duration: timedelta, reason: str = "") -> ApprovalView:
-        """Ask for a later end. While its request is pending, the grant ends as before."""
-        body = {"duration": iso_duration(duration), "reason": reason}
+    async def extend(
+        self,
+        grant_id: str,
+        *,
+        duration: timedelta | None = None,
+        rows: int = 0,
+        size: int = 0,
+        reason: str = "",
+    ) -> ApprovalView:
+        """Ask for a later end, or for more rows and bytes. While its request is pending, the grant
+        is as before."""
+        body = {
+            "duration": iso_duration(duration) if duration else None,
+            "rows": rows,
+            "bytes": size,
+            "reason": reason,
+        }
         return await self._post(ApprovalView, f"/v1/grants/{grant_id}/extension", body)
 
     async def get_review(self, grant_id: str) -> ReviewView:
@@ -236,6 +263,10 @@ class Client:
         """Return what the grant's life changed on its target."""
         return await self._get(Page[FindingView], f"/v1/grants/{grant_id}/findings")
 
+    async def get_privilege_fit(self, grant_id: str) -> PrivilegeFitView:
+        """Return what a grant's statements used of what its role may do."""
+        return await self._get(PrivilegeFitView, f"/v1/grants/{grant_id}/privilege-fit")
+
     async def list_alarms(self, *, status: str = "open", limit: int = 50) -> Page[AlarmView]:
         query = _query(status=status, limit=limit)
         return await self._get(Page[AlarmView], "/v1/alarms", query)
@@ -253,6 +284,24 @@ class Client:
     async def get_session(self, session_id: str) -> SessionView:
         return await self._get(SessionView, f"/v1/sessions/{session_id}")
 
+    async def list_statements(
+        self, session_id: str, *, after: int = 0, limit: int = 50
+    ) -> StatementPage:
+        """Return statements of a session, the oldest first, after number `after`."""
+        query = _query(after=after, limit=limit)
+        return await self._get(StatementPage, f"/v1/sessions/{session_id}/statements", query)
+
+    async def read_statements(
+        self, session_id: str, *, at_once: int = 200
+    ) -> AsyncIterator[StatementView]:
+        """Yield all statements of a session, page by page."""
+        after: int | None = 0
+        while after is not None:
+            page = await self.list_statements(session_id, after=after, limit=at_once)
+            for each in page.items:
+                yield each
+            after = page.next
+
     async def kill_session(self, session_id: str) -> SessionView:
         """End a session. Without `ended_at` its proxy is still at it."""
         return await self._delete(SessionView, f"/v1/sessions/{session_id}")
@@ -260,6 +309,20 @@ class Client:
     async def kill_sessions(self, grant_id: str) -> Page[SessionView]:
         """End the open sessions of a grant, and return them."""
         return await self._delete(Page[SessionView], f"/v1/grants/{grant_id}/sessions")
+
+    async def list_held_commits(
+        self, *, status: str = "open", limit: int = 50
+    ) -> Page[HeldCommitView]:
+        """Return transactions that wait for somebody to confirm them."""
+        query = _query(status=status, limit=limit)
+        return await self._get(Page[HeldCommitView], "/v1/held-commits", query)
+
+    async def confirm_commit(self, held_id: str) -> HeldCommitView:
+        """Let a held transaction commit."""
+        return await self._post(HeldCommitView, f"/v1/held-commits/{held_id}/confirmation", {})
+
+    async def roll_back_commit(self, held_id: str) -> HeldCommitView:
+        return await self._post(HeldCommitView, f"/v1/held-commits/{held_id}/rollback", {})
 
     async def get_me(self) -> MeView:
         """Return who we are to the server."""
@@ -341,6 +404,105 @@ class Client:
             limit=limit,
         )
         return await self._get(Page[AuditEventView], "/v1/audit", query)
+
+    async def find_statements(  # noqa: PLR0913  (all that one may ask for)
+        self,
+        *,
+        text: str | None = None,
+        grant_id: str | None = None,
+        session_id: str | None = None,
+        person: str | None = None,
+        target: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> FoundStatementPage:
+        """Return statements, the newest first; of the last day, unless a time, a session or a grant
+        is given."""
+        query = _query(
+            text=text,
+            grant=grant_id,
+            session=session_id,
+            person=person,
+            target=target,
+            since=since.isoformat() if since else None,
+            until=until.isoformat() if until else None,
+            after=after,
+            limit=limit,
+        )
+        return await self._get(FoundStatementPage, "/v1/statements", query)
+
+    async def follow_record(
+        self,
+        *,
+        what: str | None = None,
+        grant_id: str | None = None,
+        session_id: str | None = None,
+        person: str | None = None,
+        target: str | None = None,
+        after: str | None = None,
+        follow: bool = True,
+    ) -> AsyncIterator[StreamLine]:
+        """Yield what comes, line by line. The last is an EndLine, which says whether to come back
+        with the newest position; ApiUnreachable if it breaks off."""
+        query = _query(
+            what=what,
+            grant=grant_id,
+            session=session_id,
+            person=person,
+            target=target,
+            after=after,
+            follow="true" if follow else "false",
+        )
+        path = "/v1/audit/stream"
+        line: StreamLine | None = None
+        async with self._open("GET", path, query=query, timeout=_TIMEOUT_OF_STREAM) as response:
+            async for each in response.content:
+                line = STREAM_LINE.validate_json(each)
+                yield line
+        if not isinstance(line, StreamEnd):
+            raise ApiUnreachable("the stream broke off")
+
+    async def export_record(  # noqa: PLR0913  (all that one may ask for)
+        self,
+        *,
+        what: str | None = None,
+        layout: str | None = None,
+        grant_id: str | None = None,
+        session_id: str | None = None,
+        person: str | None = None,
+        target: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[bytes]:
+        """Yield an export, piece by piece. ApiUnreachable if it breaks off."""
+        query = _query(
+            what=what,
+            format=layout,
+            grant=grant_id,
+            session=session_id,
+            person=person,
+            target=target,
+            since=since.isoformat() if since else None,
+            until=until.isoformat() if until else None,
+        )
+        path = "/v1/audit/export"
+        async with self._open("GET", path, query=query, timeout=_TIMEOUT_OF_STREAM) as response:
+            async for each in response.content.iter_chunked(_PIECE):
+                yield each
+
+    async def get_evidence(self, grant_id: str) -> AsyncIterator[bytes]:
+        """Yield the zip of all that there is about a grant, piece by piece."""
+        path = f"/v1/grants/{grant_id}/evidence"
+        async with self._open("GET", path, timeout=_TIMEOUT_OF_PACKING) as response:
+            async for each in response.content.iter_chunked(_PIECE):
+                yield each
+
+    async def verify_record(self, *, since: int | None = None) -> VerificationView:
+        """Check the record, from a checkpoint on if one is given, for as long as is bearable."""
+        query = _query(since=since)
+        return await self._get(VerificationView, "/v1/audit/verification", query)
 
     async def policies(self) -> TextView:
         """Return the policies in force."""

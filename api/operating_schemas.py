@@ -10,6 +10,7 @@ from broker.domain.doctor.finding import Severity
 if TYPE_CHECKING:  # as in api.schemas
     from broker.ledger.audit import AuditRow
     from broker.service.doctor import Checkup
+    from broker.service.verification import Report
 
 
 class TargetFindingView(View):
@@ -61,3 +62,64 @@ class AuditEventView(View):
     @classmethod
     def of(cls, row: "AuditRow") -> "AuditEventView":
         return cls.model_construct(**{name: getattr(row, name) for name in cls.model_fields})
+
+
+class FlawView(View):
+    """Something that is wrong with the record. `row` names a statement, an outcome or an event, and
+    `place` is its position in the block of that `number`, from 0."""
+
+    what: str
+    number: int | None
+    place: int | None
+    row: dict[str, Any] | None
+    why: str
+
+
+class ChainView(View):
+    """How much of a chain was checked, up to link `last`. `unsigned` links are under no checkpoint
+    yet."""
+
+    links: int
+    rows: int
+    dropped_rows: int
+    last: int
+    unsigned: int
+
+
+class VerificationView(View):
+    """What a check of the record found: it `holds` as far as it was looked at, which is all of it
+    if it `finished`. `flaws` are the first of those that were `found`."""
+
+    holds: bool
+    finished: bool
+    found: int
+    flaws: tuple[FlawView, ...]
+    chains: dict[str, ChainView]
+    checkpoints: int
+    newest_checkpoint: int | None
+    dropped_days: int
+    unsealed_events: int
+
+    @classmethod
+    def of(cls, report: "Report") -> "VerificationView":
+        newest = report.newest_checkpoint
+        return cls.model_construct(
+            holds=report.found == 0,
+            finished=report.finished,
+            found=report.found,
+            flaws=tuple(FlawView.model_validate(each.to_json()) for each in report.flaws),
+            chains={
+                name.value: ChainView(
+                    links=each.links,
+                    rows=each.rows,
+                    dropped_rows=each.dropped_rows,
+                    last=each.last,
+                    unsigned=each.unsigned,
+                )
+                for name, each in report.tallies.items()
+            },
+            checkpoints=report.checkpoints,
+            newest_checkpoint=newest.number if newest is not None else None,
+            dropped_days=report.dropped_days,
+            unsealed_events=report.unsealed_events,
+        )

@@ -83,7 +83,8 @@ class ConsideredView(View):
 class AnswerView(View):
     """`outcome` is given (at once), ask (its approvers have to agree) or denied, then with the
     `code` of the error that who asks would get. `approvers` must each agree; `other_ways` are those
-    in which it goes without them. `silent` has schedules that did not say who is on call."""
+    in which it goes without them. `conditions` are what sessions would be held to. `silent` has
+    schedules that did not say who is on call."""
 
     person: str
     groups: tuple[str, ...]
@@ -100,6 +101,7 @@ class AnswerView(View):
     duration: Duration | None
     cuts: tuple[CutView, ...]
     networks: Networks
+    conditions: tuple[str, ...]
     approvers: tuple[str, ...]
     other_ways: tuple[str, ...]
     silent: dict[str, str]
@@ -126,6 +128,7 @@ class AnswerView(View):
             duration=decision.duration,
             cuts=tuple(CutView.model_construct(to=cut.to, by=cut.by) for cut in decision.cuts),
             networks=decision.networks,
+            conditions=answered.conditions,
             approvers=answered.approvers,
             other_ways=answered.other_ways,
             silent=dict(answered.silent),
@@ -144,6 +147,7 @@ class SideView(View):
     networks: Networks
     approvers: tuple[str, ...]
     other_ways: tuple[str, ...]
+    conditions: tuple[str, ...]
 
     @classmethod
     def of(cls, answer: "Answer") -> "SideView":
@@ -154,6 +158,7 @@ class SideView(View):
             networks=answer.networks,
             approvers=answer.approvers,
             other_ways=answer.other_ways,
+            conditions=answer.conditions,
         )
 
 

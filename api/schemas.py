@@ -1,7 +1,7 @@
 """Bodies in and views out, as pydantic knows them. Domain objects never serialise themselves."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
@@ -24,6 +24,7 @@ from broker.domain.grant import GrantKind, GrantState
 from broker.domain.network import Network, parse_network
 from broker.domain.person import PersonKind
 from broker.domain.request import AccessRequest, Comment, Decision, RequestState
+from broker.domain.statement.conditions import describe
 from broker.domain.token import Token, TokenKind
 
 if TYPE_CHECKING:  # clients, too, load this module, and need none of the broker
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # clients, too, load this module, and need none of the broker
     from broker.ledger.alarms import Alarm
     from broker.ledger.bans import Ban
     from broker.ledger.findings import StoredFinding
+    from broker.ledger.held_commits import HeldCommitRow
     from broker.ledger.reviews import Review
     from broker.ledger.sessions import SessionRow
     from broker.ledger.tickets import SealedTicket
@@ -39,10 +41,12 @@ if TYPE_CHECKING:  # clients, too, load this module, and need none of the broker
     from broker.service.grants import Credential, GrantDetails
     from broker.service.health import TargetHealth
     from broker.service.requests import RequestDetails
+    from broker.service.statements import Watched
     from broker.service.tokens import Authenticated, NewToken
 
 _QUOTE = "'"
 _MOST_NETWORKS = 100
+_MOST = 10**15  # rows, or bytes
 _LONGEST_JWT = 20_000
 
 Item = TypeVar("Item", bound=BaseModel)
@@ -55,6 +59,10 @@ def _duration(value: Any) -> Any:
         return parse_duration(value)
     except InvalidDuration as fault:
         raise ValueError(str(fault)) from None
+
+
+def _duration_or_none(value: Any) -> Any:
+    return timedelta() if value == iso_duration(timedelta()) else _duration(value)
 
 
 def _network(value: Any) -> Any:
@@ -75,12 +83,19 @@ Duration = Annotated[
     BeforeValidator(_duration),
     PlainSerializer(iso_duration, return_type=str),
 ]
+# The same, or none at all.
+Stretch = Annotated[
+    timedelta,
+    BeforeValidator(_duration_or_none),
+    PlainSerializer(iso_duration, return_type=str),
+]
 # Written like "10.0.0.0/8" both ways.
 Networks = Annotated[
     tuple[Annotated[Network, BeforeValidator(_network)], ...],
     Field(max_length=_MOST_NETWORKS),
     AfterValidator(_each_once),
 ]
+Amount = Annotated[int, Field(ge=0, le=_MOST, strict=True)]
 # Others read these at their terminals, so no control characters but line ends and tabs.
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
 Identifier = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
@@ -146,7 +161,11 @@ class Revocation(Body):
 
 
 class Extension(Body):
-    duration: Duration
+    """How much longer, and how many rows and bytes more; something of it."""
+
+    duration: Duration | None = None
+    rows: Amount = 0
+    bytes: Amount = 0
     reason: Text = ""
 
 
@@ -211,7 +230,8 @@ class ProgressView(View):
 class RequestView(View):
     """A request by `requester`, that `person` get something; `why` are the policy's reasons.
 
-    One that `extends` a grant wants it to end that much later. `approvers`, `progress`, `decisions`
+    One that `extends` a grant wants it to end that much later, or more rows and bytes of its
+    budgets. `approvers`, `progress`, `decisions`
     and `comments` come with a single request, not in lists.
     """
 
@@ -223,7 +243,7 @@ class RequestView(View):
     target: str
     database: str
     role: str
-    duration: Duration
+    duration: Stretch
     reason: str
     source: str | None
     networks: Networks
@@ -235,6 +255,8 @@ class RequestView(View):
     escalated_at: AwareDatetime | None
     closed_at: AwareDatetime | None
     extends: str | None
+    more_rows: int
+    more_bytes: int
     grant_id: str | None
     approvers: tuple[str, ...] | None = None
     progress: tuple[ProgressView, ...] | None = None
@@ -264,6 +286,8 @@ class RequestView(View):
             escalated_at=request.escalated_at,
             closed_at=request.closed_at,
             extends=request.extends,
+            more_rows=request.more.rows,
+            more_bytes=request.more.bytes,
             grant_id=request.grant_id,
         )
 
@@ -284,7 +308,9 @@ class GrantView(View):
     membership grant. Sessions come from `networks`, or from anywhere if there are none; with
     `pin_address` all from the address of the first, which is then `pinned_to`. A waiting one starts
     when its secret is first taken, which has to be before `expires_at`, and then lasts `duration`.
-    A `sealed` one is used with its break-glass ticket only.
+    A `sealed` one is used with its break-glass ticket only. `conditions` say what its sessions are
+    held to; they were sent `rows_sent` and `bytes_sent` so far, of at most `max_rows` and
+    `max_bytes`.
     """
 
     id: str
@@ -310,6 +336,11 @@ class GrantView(View):
     ended_at: AwareDatetime | None
     last_error: str | None
     sealed: bool
+    conditions: tuple[str, ...]
+    rows_sent: int
+    bytes_sent: int
+    max_rows: int | None
+    max_bytes: int | None
 
     @classmethod
     def of(cls, details: "GrantDetails") -> "GrantView":
@@ -338,6 +369,11 @@ class GrantView(View):
             ended_at=grant.ended_at,
             last_error=grant.last_error,
             sealed=grant.sealed,
+            conditions=describe(grant.conditions),
+            rows_sent=details.used.rows,
+            bytes_sent=details.used.bytes,
+            max_rows=grant.conditions.max_rows,
+            max_bytes=grant.conditions.max_bytes,
         )
 
 
@@ -544,9 +580,21 @@ class AlarmView(View):
         return cls.model_construct(**{name: getattr(alarm, name) for name in cls.model_fields})
 
 
+class CurrentStatementView(View):
+    """What a session is just running, for so many seconds now. `text` is its beginning."""
+
+    seq: int
+    text: str
+    started_at: AwareDatetime
+    for_s: float
+
+
 class SessionView(View):
     """A client connection. `client_certificate` is the subject of the one that the client showed;
-    `killed_by` is who wanted the session to end while its grant lived on."""
+    `killed_by` is who wanted the session to end while its grant lived on.
+
+    `statements` and `rows` are what it came to so far, and so are the bytes of an open one. What is
+    null was not asked for, or would have taken too long to add up in a list."""
 
     id: str
     grant_id: str
@@ -563,10 +611,73 @@ class SessionView(View):
     killed_by: str | None
     bytes_from_client: int | None
     bytes_to_client: int | None
+    statements: int | None = None
+    rows: int | None = None
+    current_statement: CurrentStatementView | None = None
 
     @classmethod
     def of(cls, row: "SessionRow") -> "SessionView":
-        return cls.model_construct(**{name: getattr(row, name) for name in cls.model_fields})
+        facts = set(cls.model_fields) - {"statements", "rows", "current_statement"}
+        return cls.model_construct(**{name: getattr(row, name) for name in facts})
+
+    @classmethod
+    def of_watched(cls, watched: "Watched", now: datetime) -> "SessionView":
+        row, sums, running = watched.row, watched.sums, watched.running
+        found: dict[str, Any] = {"statements": watched.statements}
+        if sums is not None:
+            found["rows"] = sums.rows
+        if sums is not None and row.ended_at is None:
+            found["bytes_from_client"] = sums.bytes_from_client
+            found["bytes_to_client"] = sums.bytes_to_client
+        if running is not None:
+            found["current_statement"] = CurrentStatementView(
+                seq=running.seq,
+                text=running.text,
+                started_at=running.started_at,
+                for_s=max(0.0, (now - running.started_at).total_seconds()),
+            )
+        return cls.of(row).model_copy(update=found)
+
+
+class HeldCommitView(View):
+    """A transaction that changed `rows` and waits at COMMIT until `ends_at`: for its person, or if
+    `by_approver` for somebody else who may approve the grant. `decision` is confirmed, rolled back,
+    timed out, or lost with its session."""
+
+    id: str
+    session_id: str
+    grant_id: str
+    person: str
+    target: str
+    database: str
+    role: str
+    rows: int
+    by_approver: bool
+    held_at: AwareDatetime
+    ends_at: AwareDatetime
+    decision: str | None
+    decided_by: str | None
+    decided_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, row: "HeldCommitRow") -> "HeldCommitView":
+        held, settled = row.held, row.held.settled
+        return cls.model_construct(
+            id=held.id,
+            session_id=held.session_id,
+            grant_id=held.grant_id,
+            person=row.person,
+            target=row.target,
+            database=row.database,
+            role=row.role,
+            rows=held.rows,
+            by_approver=held.by_approver,
+            held_at=held.held_at,
+            ends_at=held.ends_at,
+            decision=settled.decision.value if settled else None,
+            decided_by=settled.by if settled else None,
+            decided_at=settled.at if settled else None,
+        )
 
 
 class BanView(View):

@@ -13,7 +13,8 @@ from statistics import median
 from typing import Any
 
 from errors import CannotMeasure
-from measure import Entrance, Load, busy_share, cpu_s, environment
+from measure import Entrance, Load, busy_share, environment
+from processes import cpu_s
 from script import Report, miss, paired_ratio, positive, run, say
 from stage import Stage, set_stage
 

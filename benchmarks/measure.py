@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from errors import CannotMeasure
+from processes import cpu_s, wait_for_rest
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PATIENCE_S = 60.0  # beyond the time that pgbench was told to take
 _MAX_THREADS = 2
 _PROGRESS = re.compile(r"progress: ([\d.]+) s, ([\d.]+) tps,")
@@ -21,7 +21,8 @@ _PROGRESS = re.compile(r"progress: ([\d.]+) s, ([\d.]+) tps,")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entrance:
-    """A way into the database. `processes` are those whose CPU time is the price of it."""
+    """A way into the database. `processes` are those whose CPU time is the price of it; `shipper`
+    is the one that takes to the ledger what they record, if they do."""
 
     name: str
     port: int
@@ -29,6 +30,7 @@ class Entrance:
     password: str = field(repr=False)
     processes: tuple[int, ...]
     tls: bool
+    shipper: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,13 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Run:
     """CPU times are per transaction, in microseconds. `relay_cpu_us` is without the logins; a run
-    of one second is too short to tell."""
+    of one second is too short to tell. `shipper_cpu_us` is of the process that takes what was
+    recorded to the ledger, until it has done so."""
 
     tps: float
     cpu_us: float
     relay_cpu_us: float | None
+    shipper_cpu_us: float | None
 
 
 def run_pgbench(pgbench: Path, entrance: Entrance, load: Load, seconds: int) -> Run:
@@ -59,7 +63,7 @@ def run_pgbench(pgbench: Path, entrance: Entrance, load: Load, seconds: int) -> 
         *("-c", str(load.clients), "-j", str(min(load.clients, _MAX_THREADS))),
         *("-h", "127.0.0.1", "-p", str(entrance.port), "-U", entrance.user, "bench"),
     ]
-    before = cpu_s(entrance.processes)
+    before, shipped_before = cpu_s(entrance.processes), _shipper_cpu_s(entrance)
     with subprocess.Popen(
         command,
         env=environment(entrance, load),
@@ -86,7 +90,20 @@ def run_pgbench(pgbench: Path, entrance: Entrance, load: Load, seconds: int) -> 
         tps=_number(r"^tps = ([\d.]+) \(without initial connection time\)", output),
         cpu_us=spent / transactions * 1_000_000,
         relay_cpu_us=steady.cpu_us_per_transaction(),
+        shipper_cpu_us=_shipping_cpu_us(entrance, shipped_before, transactions),
     )
+
+
+def _shipper_cpu_s(entrance: Entrance) -> float:
+    return 0.0 if entrance.shipper is None else cpu_s((entrance.shipper,))
+
+
+def _shipping_cpu_us(entrance: Entrance, before_s: float, transactions: float) -> float | None:
+    """Wait until everything of this run is in the ledger, and say what that cost the shipper."""
+    if entrance.shipper is None:
+        return None
+    wait_for_rest(entrance.shipper)
+    return (_shipper_cpu_s(entrance) - before_s) / transactions * 1_000_000
 
 
 @dataclass(slots=True)
@@ -141,21 +158,6 @@ def _number(pattern: str, output: str) -> float:
     if found is None or not float(found[1]):
         raise CannotMeasure(f"pgbench said something else than expected:\n{output}")
     return float(found[1])
-
-
-def cpu_s(processes: tuple[int, ...]) -> float:
-    """Return the CPU time that the processes have used, user and system, all threads."""
-    return sum(_cpu_ticks(pid) for pid in processes) / _TICKS_PER_S
-
-
-def _cpu_ticks(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        raise CannotMeasure(f"process {pid}, which is measured, has ended") from None
-    # proc(5): utime and stime are fields 14 and 15; the name, field 2, may hold anything.
-    fields = status.rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
 
 
 def busy_share(seconds: float) -> float:

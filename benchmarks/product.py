@@ -40,11 +40,12 @@ BROKER_LOGIN = "curfew_broker_1"
 PROXY_LOGIN = "curfew_proxy"
 _SERVICE_LOGINS = (LEDGER, PROXY_LOGIN, BROKER_LOGIN)
 _SERVER_SETTINGS = ("max_connections=200", "shared_buffers=256MB", "max_wal_size=8GB")
+_CONNECTION_LIMIT = 50
 _DURATION = timedelta(hours=8)
 _PATIENCE_S = 30.0
 _POLL_S = 0.005
 
-DEBIAN_BINARIES = Path("/usr/lib/postgresql/15/bin")
+DEBIAN_BINARIES = Path("/usr/lib/postgresql/15/bin")  # unlike the embedded ones, with TLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +163,7 @@ def run_product(binaries: Path) -> Iterator[Product]:
     """Run pgcurfew with one proxy worker. Raises DemoFailed or EmbeddedError."""
     with run_server(binaries) as server:
         proxy_port, api_port = find_port(0), find_port(0)
-        config = _write_settings(server, proxy_port, api_port)
-        run_pgcurfew(config, "migrate")
+        config = set_up(server, proxy_port, api_port)
         requester, reviewer = (make_token(config, who) for who in (REQUESTER, REVIEWER))
         with run_service(config, server.home / "pgcurfew.log", proxy_port, api_port):
             wait_for_listeners(proxy_port, 1)
@@ -174,6 +174,13 @@ def run_product(binaries: Path) -> Iterator[Product]:
                 requester_token=requester,
                 reviewer_token=reviewer,
             )
+
+
+def set_up(server: Server, proxy_port: int, api_port: int) -> Path:
+    """Make a ledger that is ready, and return the settings of a pgcurfew over it."""
+    config = _write_settings(server, proxy_port, api_port)
+    run_pgcurfew(config, "migrate")
+    return config
 
 
 def _write_settings(server: Server, proxy_port: int, api_port: int) -> Path:
@@ -206,12 +213,15 @@ def _write_settings(server: Server, proxy_port: int, api_port: int) -> Path:
                     "password": f"file:{BROKER_LOGIN}",
                     "role": ADMIN_ROLE,
                 },
-                "roles": {ROLE: {}},
+                "roles": {ROLE: {"connection_limit": _CONNECTION_LIMIT}},
             }
         },
         "proxy": {"listen": f"127.0.0.1:{proxy_port}", "workers": 1},
         "api": {"listen": f"127.0.0.1:{api_port}"},
-        "identity": {"people": [{"email": REQUESTER}, {"email": REVIEWER, "groups": ["dba"]}]},
+        "identity": {
+            "people": [{"email": REQUESTER}, {"email": REVIEWER, "groups": ["dba"]}],
+            "operators": {"people": [REVIEWER]},
+        },
         "policies": {"file": "policies.yaml"},
     }
     config = server.home / "pgcurfew.yaml"

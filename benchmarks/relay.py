@@ -89,6 +89,12 @@ def relay_cpu_us(run: Run) -> float:
     return run.relay_cpu_us
 
 
+def shipper_cpu_us(run: Run) -> float:
+    """Return what it costs to take a transaction's statements to the ledger."""
+    assert run.shipper_cpu_us is not None
+    return run.shipper_cpu_us
+
+
 def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -168,7 +174,7 @@ def report(
 ) -> dict[str, object]:
     return {
         "benchmark": "relay",
-        "audit": "none",
+        "audit": "statements, no parameters",
         "workers": options.workers,
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -204,6 +210,7 @@ def _variant(variant: Variant) -> dict[str, object]:
         "cpu_vs_pgbouncer": round(variant.ratio(cpu_us, "pgbouncer"), 3),
         "cpu_us_without_logins": _cpu(variant, relay_cpu_us),
         "cpu_vs_pgbouncer_without_logins": round(variant.ratio(relay_cpu_us, "pgbouncer"), 3),
+        "shipper_cpu_us": round(variant.median(shipper_cpu_us, "proxy"), 2),
         "tps_of_rounds": {
             name: [round(run.tps) for run in runs] for name, runs in variant.runs.items()
         },
@@ -222,7 +229,8 @@ def _line(variant: Variant) -> str:
         f"{variant.ratio(tps, 'direct'):.3f}x direct; "
         f"{variant.median(cpu_us, 'proxy'):.1f} µs, "
         f"{variant.ratio(cpu_us, 'pgbouncer'):.3f}x PgBouncer, "
-        f"{variant.ratio(relay_cpu_us, 'pgbouncer'):.3f}x without logins; "
+        f"{variant.ratio(relay_cpu_us, 'pgbouncer'):.3f}x without logins, "
+        f"and {variant.median(shipper_cpu_us, 'proxy'):.1f} µs to ship; "
         f"{median(variant.busy):.0%} of the machine used by others"
     )
 

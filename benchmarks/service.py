@@ -1,7 +1,6 @@
 """pgcurfew itself, run and used as people do: settings, a request, an approval, a credential."""
 
 import asyncio
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import yaml
 from errors import CannotMeasure
 from measure import Entrance
 from ports import wait_for_listeners
+from processes import proxy_processes
 
 from api.client import open_client
 from api.demo.site import (
@@ -66,8 +66,9 @@ def run_proxy(
             port=proxy_port,
             user=credential.user,
             password=credential.password,
-            processes=_workers(workers),
+            processes=proxy_processes("worker", workers),
             tls=True,
+            shipper=proxy_processes("ship", 1)[0],
         )
 
 
@@ -134,26 +135,3 @@ async def _get_access(url: str, requester_token: str, reviewer_token: str) -> Cr
         if grant.state != "active":
             raise CannotMeasure(f"the grant is {grant.state}: {grant.last_error}")
         return await requester.hand_out(grant.id)
-
-
-def _workers(wanted: int) -> tuple[int, ...]:
-    """Return the proxy workers among the processes that descend from us."""
-    parents = {int(each.name): _parent(each) for each in Path("/proc").glob("[0-9]*")}
-    family = {os.getpid()}
-    while grown := {pid for pid, parent in parents.items() if parent in family} - family:
-        family |= grown
-    workers = tuple(
-        pid
-        for pid in sorted(family)
-        if b"\0-m\0proxy\0worker\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
-    if len(workers) != wanted:
-        raise CannotMeasure(f"{len(workers)} proxy workers run instead of {wanted}")
-    return workers
-
-
-def _parent(process: Path) -> int:
-    try:
-        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0

@@ -17,12 +17,12 @@ from cluster import PLAIN_USER, fill, make_certificate, make_roles, open_up
 from errors import CannotMeasure
 from measure import Entrance
 from pooler import pgbouncer_version, run_pgbouncer
+from product import DEBIAN_BINARIES
 from service import run_proxy
 
 from broker.embedded import EmbeddedServer, find_binaries, run_embedded
 
 _SERVER_SETTINGS = ("fsync=off", "max_connections=200", "shared_buffers=256MB")
-_DEBIAN_BINARIES = Path("/usr/lib/postgresql/15/bin")  # unlike the embedded ones, with TLS
 _SBIN = Path("/usr/sbin")  # not in everybody's PATH
 _SERVICE_LOGINS = ("curfew", "curfew_proxy", "curfew_broker_1")
 
@@ -45,8 +45,11 @@ def set_stage(workers: int) -> Iterator[Stage]:
 
     Raises CannotMeasure, DemoFailed or EmbeddedError.
     """
-    binaries = _DEBIAN_BINARIES if _DEBIAN_BINARIES.exists() else find_binaries()
-    pgbench, pgbouncer = _find("pgbench", _DEBIAN_BINARIES, binaries), _find("pgbouncer", _SBIN)
+    binaries = DEBIAN_BINARIES if DEBIAN_BINARIES.exists() else find_binaries()
+    pgbench, pgbouncer = (
+        find_program("pgbench", DEBIAN_BINARIES, binaries),
+        find_program("pgbouncer", _SBIN),
+    )
     home = Path(tempfile.mkdtemp(prefix="pgcurfew-bench-")).resolve()
     try:
         home.chmod(0o711)
@@ -75,7 +78,7 @@ def set_stage(workers: int) -> Iterator[Stage]:
                     home=home,
                     server=server,
                     pgbench=pgbench,
-                    psql=_find("psql", _DEBIAN_BINARIES, binaries),
+                    psql=find_program("psql", DEBIAN_BINARIES, binaries),
                     proxy=proxy,
                     pgbouncer=pooled,
                     direct=direct,
@@ -85,7 +88,7 @@ def set_stage(workers: int) -> Iterator[Stage]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _find(program: str, first: Path, last: Path | None = None) -> Path:
+def find_program(program: str, first: Path, last: Path | None = None) -> Path:
     """Return the program of folder `first`, else that of the PATH, else that of `last`."""
     folders = [str(first), os.environ.get("PATH", os.defpath), str(last or first)]
     found = shutil.which(program, path=os.pathsep.join(folders))

@@ -15,6 +15,7 @@ from statistics import median
 from cluster import DATABASE
 from errors import CannotMeasure
 from measure import Entrance, Load, environment
+from processes import memory_bytes
 from script import Report, miss, paired_ratio, positive, run, say
 from stage import Stage, set_stage
 
@@ -79,7 +80,7 @@ def measure(options: argparse.Namespace) -> Report:
         asyncio.run(_make_tables(stage, options.megabytes * _MB // _LINE))
         transfers = [each for each in _transfers(stage, options) if each.name in options.only]
         (worker,) = stage.proxy.processes
-        at_rest = _memory(worker, "VmRSS")
+        at_rest = memory_bytes(worker, "VmRSS")
         results = [
             _measure(stage, transfer, at_rest, tls=_TLS[tls], rounds=options.rounds)
             for tls in options.tls
@@ -148,7 +149,7 @@ def _measure(stage: Stage, transfer: Transfer, at_rest: int, *, tls: bool, round
             if transfer.fills is not None:
                 asyncio.run(_empty_sink(stage))
             seconds[entrance.name].append(_run(stage, entrance, transfer, tls=tls))
-    result = Result(transfer, tls, seconds, _memory(worker, "VmHWM") - at_rest)
+    result = Result(transfer, tls, seconds, memory_bytes(worker, "VmHWM") - at_rest)
     say(f"{result}: {result.ratio:.3f}x direct, {result.growth_mb:.1f} MB more memory")
     return result
 
@@ -182,13 +183,6 @@ def _run(stage: Stage, entrance: Entrance, transfer: Transfer, *, tls: bool) -> 
 def _restart_peak(pid: int) -> None:
     """Forget how much memory the process has had at most."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): resets the peak resident set size
-
-
-def _memory(pid: int, what: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{what}:"):
-            return int(line.split()[1]) * 1024
-    raise CannotMeasure(f"the kernel does not tell {what}")
 
 
 def _misses(result: Result) -> list[dict[str, object]]:

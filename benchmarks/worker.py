@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 from errors import CannotMeasure
 from ports import wait_for_listeners
+from processes import cpu_s
 from product import Product
 
 from api.demo.site import find_port
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STOP_TIMEOUT_S = 60.0
 _LINES_SHOWN = 20
 
@@ -37,10 +37,7 @@ class Worker:
 
     def cpu_s(self) -> float:
         """Return the CPU time that it has used, user and system."""
-        status = Path(f"/proc/{self.pid}/stat").read_text()
-        # proc(5): utime and stime are fields 14 and 15; the name, field 2, may hold anything.
-        fields = status.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        return cpu_s((self.pid,))
 
 
 @contextmanager

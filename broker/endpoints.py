@@ -15,7 +15,8 @@ from broker.domain.credential import PROXY_KEY_BYTES, ProxyKey
 from broker.domain.server import ServerAddress, TlsMode
 from broker.domain.ticket import Sign, Verify
 from broker.ledger.connection import LedgerLogin
-from broker.tls import tls_context
+from broker.sink.address import HttpsSink, SinkAddress, SyslogSink
+from broker.tls import tls_context, web_context
 
 
 def ledger_login(settings: Settings, config: Path) -> LedgerLogin:
@@ -103,6 +104,31 @@ def _ticket_public_key(path: Path, config: Path) -> Ed25519PublicKey:
             ],
         )
     return key
+
+
+def sink_address(settings: Settings, config: Path) -> SinkAddress | None:
+    """Return where a copy of the record goes, if anywhere. Raises SettingsError."""
+    sink = settings.audit.sink
+    if sink is None:
+        return None
+    root = beside(config, sink.root_certificate) if sink.root_certificate else None
+    try:
+        context = web_context(str(root) if root else None)
+    except OSError as error:
+        assert root is not None
+        raise unusable_file("audit.sink.root_certificate", root, error, config) from None
+    if sink.syslog is not None:
+        try:
+            host, port = split_listen(sink.syslog)
+        except ValueError:
+            host, port = "", 0
+        if not host or not 0 < port < 2**16:
+            example = "for example: siem.example.com:6514"
+            why = f"  audit.sink.syslog: must be HOST:PORT, not {sink.syslog!r}; {example}"
+            raise SettingsError(str(config), [why])
+        return SyslogSink(host, port, context)
+    token = read_secret(sink.token, "audit.sink.token", config) if sink.token else None
+    return HttpsSink(str(sink.url), context, token)
 
 
 def ledger_address(settings: Settings, config: Path) -> ServerAddress:

@@ -17,6 +17,7 @@ _RECONCILE_EVERY_S = 60.0
 _ROTATE_EVERY_S = 60.0
 _FORGET_EVERY_S = 600.0
 _LOOK_EVERY_S = 2.0
+_MAKE_DAYS_EVERY_S = 600.0
 _AT_ONCE = 4
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,11 @@ async def run_reaper(broker: Broker) -> None:
         tasks.create_task(_repeat("lost sessions", _CHECK_EVERY_S, broker.sessions.close_lost))
         tasks.create_task(_repeat("old counts", _FORGET_EVERY_S, broker.bans.forget_old))
         tasks.create_task(_repeat("operator's files", _LOOK_EVERY_S, broker.policies.look))
+        tasks.create_task(_repeat("audit trail", _DUE_EVERY_S, broker.trail_sealing.seal))
+        tasks.create_task(_repeat("copies", _DUE_EVERY_S, broker.copying.send_events))
+        tasks.create_task(_repeat("checkpoints", _LOOK_EVERY_S, broker.checkpoints.make_if_due))
+        tasks.create_task(_repeat("days", _MAKE_DAYS_EVERY_S, broker.retention.make_days))
+        tasks.create_task(_repeat("old days", _FORGET_EVERY_S, broker.retention.drop_old))
         for name in broker.context.targets:
             tasks.create_task(_watch(broker, name))
 
@@ -68,7 +74,7 @@ async def _watch(broker: Broker, name: str) -> None:
         tasks.create_task(_repeat(f"rotation of {name}", _ROTATE_EVERY_S, rotate))
 
 
-async def _repeat(what: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
+async def _repeat(what: str, every_s: float, step: Callable[[], Awaitable[object]]) -> None:
     """Run `step` for ever, `every_s` seconds apart, and log each new kind of failure once."""
     last_failure = ""
     while True:

@@ -29,8 +29,9 @@ def tls_context(address: ServerAddress) -> ssl.SSLContext | None:
 
 
 @cache
-def web_context() -> ssl.SSLContext:
-    """Return how to talk to web servers: with what this machine trusts, read once."""
-    context = ssl.create_default_context()
+def web_context(root_certificate: str | None = None) -> ssl.SSLContext:
+    """Return how to talk to web servers and their like: with what this machine trusts, or with
+    this root only, read once. Raises OSError."""
+    context = ssl.create_default_context(cafile=root_certificate)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -23,6 +23,7 @@ from proxy.ipfilter import IpFilter, Layer, NetworkSet
 from proxy.own_certificate import CertificateFiles, ensure_certificate
 from proxy.refusals import Guide
 from proxy.rules import Limits, RoleRules, Rules, TargetRules
+from proxy.spool.writer import SpoolRules
 from proxy.tls import CertificateWatch, ClientCertificates, ClientTlsFiles
 
 _log = logging.getLogger(__name__)
@@ -63,7 +64,18 @@ def read_rules(config: Path) -> Rules:
         ),
         guide=Guide(public_url(settings)),
         startup_timeout_s=proxy.startup_timeout.total_seconds(),
+        longest_text=settings.audit.longest_text,
         tickets=read_ticket_public_keys(settings, config),
+    )
+
+
+def spool_rules(settings: Settings) -> SpoolRules:
+    spool = settings.audit.spool
+    return SpoolRules(
+        limit=spool.limit,
+        segment=spool.segment,
+        refuse_at=spool.refuse_at / 100,
+        holds=spool.when_full == "hold",
     )
 
 

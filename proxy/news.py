@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from broker.domain.errors import LedgerUnavailable
 from broker.ledger import bans, logins, sessions
-from broker.ledger.channel import BANS, CANCELLED, CANCELS, GRANTS, SESSIONS
+from broker.ledger.channel import BANS, CANCELLED, CANCELS, COMMITS, GRANTS, SESSIONS
 from broker.ledger.connection import (
     UNREACHABLE,
     LedgerLogin,
@@ -19,8 +19,8 @@ from broker.ledger.connection import (
     connect,
     reading,
 )
-from proxy.registry import Registry
 from proxy.throttle import Bans
+from proxy.workplace import Workplace
 
 _SIGN_OF_LIFE_EVERY_S = 5.0
 _RETRY_S = 1.0
@@ -42,8 +42,7 @@ class News:
         self,
         pool: Pool,
         login: LedgerLogin,
-        worker_id: str,
-        registry: Registry,
+        place: Workplace,
         banned: Bans,
         cancel: Callable[[str], None],
         cancelled: Callable[[str], None],
@@ -52,8 +51,9 @@ class News:
         `cancelled` with one that some worker has used."""
         self._pool = pool
         self._login = login
-        self._worker_id = worker_id
-        self._registry = registry
+        self._worker_id = place.worker_id
+        self._registry = place.registry
+        self._spool = place.spool
         self._banned = banned
         self._cancel = cancel
         self._cancelled = cancelled
@@ -80,7 +80,12 @@ class News:
         """Without a ledger, do nothing: nobody comes in then anyway."""
         try:
             async with autocommit(self._pool) as db:
-                await sessions.save_worker_seen(db, self._worker_id, "proxy", _now())
+                condition = {
+                    "kind": "worker",
+                    "refusing": self._spool.refuses,
+                    "holding": self._spool.waiting,
+                }
+                await sessions.save_worker_seen(db, self._worker_id, "proxy", _now(), condition)
         except LedgerUnavailable:
             _log.warning("the ledger is out of reach")
         except Exception:
@@ -95,6 +100,9 @@ class News:
                 await db.add_listener(
                     channel, lambda *args: heard.put_nowait(_Notice(str(args[2]), str(args[3])))
                 )
+            await db.add_listener(
+                COMMITS, lambda *args: self._registry.look_at_commit(str(args[3]))
+            )
             await db.add_listener(CANCELS, lambda *args: self._cancel(str(args[3])))
             await db.add_listener(CANCELLED, lambda *args: self._cancelled(str(args[3])))
             # Whatever was said while nobody listened.

@@ -23,7 +23,7 @@ from proxy.limits import HalfOpen
 from proxy.opening import CancelWish, Client, open_client
 from proxy.real_address import read_source
 from proxy.refusals import Refusal, banned, no_access_from
-from proxy.registry import Cancellable, Registry, cancel_digest
+from proxy.registry import Cancellable, cancel_digest
 from proxy.rules import Rules
 from proxy.session import Origin, Session
 from proxy.stream import Disconnected
@@ -33,6 +33,7 @@ from proxy.tickets import door_for
 from proxy.wire.errors import WireError
 from proxy.wire.messages import CancelRequest
 from proxy.wire.proxy_header import MalformedProxyHeader
+from proxy.workplace import Workplace
 
 _BURST_S = 2  # of cancel requests and explained refusals, at their rates
 _REMEMBERED_ADDRESSES = 10_000
@@ -51,15 +52,13 @@ class Reception:
         rules: Rules,
         gate: Gate,
         office: TicketOffice,
-        registry: Registry,
+        place: Workplace,
         bans: Bans,
-        worker_id: str,
     ) -> None:
         self._gate = gate
         self._office = office
-        self._registry = registry
+        self._place = place
         self._bans = bans
-        self._worker_id = worker_id
         self._half_open = HalfOpen(rules.limits.half_open, rules.limits.half_open_per_address)
         self._turned_away = 0
         self._cancelled_elsewhere: dict[str, asyncio.Event] = {}
@@ -138,7 +137,7 @@ class Reception:
     async def cancel_for_another(self, digest: str) -> None:
         """Cancel what the session with this cancel key is doing, if it is one of ours, and say
         so to the worker that was asked for it."""
-        session = self._registry.find_cancellable(digest)
+        session = self._place.registry.find_cancellable(digest)
         if session is not None:
             await _cancel_query(session)
             try:
@@ -194,7 +193,7 @@ class Reception:
     async def _begin(self, client: Client, origin: Origin, deadline: float) -> Session | None:
         rules, user = self._rules, client.startup.parameters["user"]
         door = door_for(self._office, user, origin.address, rules) or self._gate
-        session = Session(client, origin, rules, door, self._registry, self._worker_id)
+        session = Session(client, origin, rules, door, self._place)
         begun = False
         try:
             async with asyncio.timeout_at(deadline):
@@ -213,7 +212,7 @@ class Reception:
             _log.warning("dropped a cancel request from %s: too many of them", address)
             return
         digest = cancel_digest(request.pid, request.key)
-        session = self._registry.find_cancellable(digest)
+        session = self._place.registry.find_cancellable(digest)
         if session is not None:
             await _cancel_query(session)
             return

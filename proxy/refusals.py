@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 from broker.domain.duration import format_duration
 from broker.domain.grant import Grant, ending_sentence
 from broker.domain.network import Address
+from broker.domain.statement.held_commit import CommitDecision, HeldCommit, Settled
 from broker.domain.ticket import is_ticket_name
+from proxy.goodbye import Goodbye
 from proxy.ipfilter import Deny, Layer
-from proxy.relay import Goodbye
 from proxy.wire.messages import ServerError, encode_error, encode_notice
 
 _SHOWN_OF_TICKETS = 20  # characters
@@ -41,6 +42,9 @@ class Guide:
     without a slash at its end."""
 
     public_url: str | None = None
+
+    def ask_for_more(self, grant: Grant) -> str:
+        return f"Ask for more: pgcurfew extend {grant.id} --more-rows N or --more-bytes SIZE"
 
     def ask_again(self, grant: Grant) -> str:
         command = f"pgcurfew request {grant.target} {grant.role} --for 1h"
@@ -204,6 +208,15 @@ def ledger_away() -> Refusal:
     return Refusal("57P03", "access cannot be checked at the moment", hint="Try again.")
 
 
+def nothing_can_be_recorded(why: str) -> Refusal:
+    return Refusal(
+        "57P03",
+        "no session can begin at the moment, because it could not be recorded",
+        detail=f"{why[:1].upper()}{why[1:]}.",
+        hint="Try again later, or tell the operators of this server.",
+    )
+
+
 def our_fault() -> Refusal:
     return Refusal("XX000", "something went wrong on our side")
 
@@ -222,6 +235,65 @@ def goodbye_of(grant: Grant, guide: Guide) -> Goodbye:
 def killed(session_id: str, by: str) -> Goodbye:
     message = f"session {session_id} was ended by {by}"
     return Goodbye("killed", "57P01", message, "The grant lives: connect again.")
+
+
+def record_full(session_id: str) -> Goodbye:
+    return Goodbye(
+        "record full",
+        "57P01",
+        f"session {session_id} ended, because what it does could not be recorded any more",
+        "Try again later, or tell the operators of this server.",
+    )
+
+
+def budget_spent(grant: Grant, what: str, guide: Guide) -> Refusal:
+    """Somebody connects although nothing is left to be read."""
+    return Refusal(
+        "53400",
+        f"the budget of grant {grant.id} is used up",
+        detail=f"{what[:1].upper()}{what[1:]}.",
+        hint=guide.ask_for_more(grant),
+    )
+
+
+def budget_reached(grant: Grant, limit: str, guide: Guide) -> Goodbye:
+    return Goodbye(
+        "budget",
+        "53400",
+        f"access ended: the budget of grant {grant.id} is used up: {limit}, and no more",
+        guide.ask_for_more(grant),
+    )
+
+
+def budget_nearly_spent(grant: Grant, share: float, guide: Guide) -> bytes:
+    return encode_notice(
+        f"{share:.0%} of the budget of grant {grant.id} is used", hint=guide.ask_for_more(grant)
+    )
+
+
+def commit_is_held(held: HeldCommit) -> bytes:
+    who = "somebody who approves this grant has" if held.by_approver else "you have"
+    return encode_notice(
+        f"COMMIT is held: the transaction changed {held.rows:,} rows, and {who} to confirm it"
+        f" before {held.ends_at:%H:%M:%S} UTC, or it is rolled back",
+        hint=f"pgcurfew commits confirm {held.id} or: pgcurfew commits roll-back {held.id}",
+    )
+
+
+def commit_refused(settled: Settled | None) -> Goodbye:
+    match settled:
+        case Settled(decision=CommitDecision.ROLLED_BACK, by=by):
+            why = f"{by} did not confirm its COMMIT"
+        case Settled(decision=CommitDecision.TIMED_OUT):
+            why = "nobody confirmed its COMMIT in time"
+        case _:
+            why = "nobody could be asked to confirm its COMMIT"
+    return Goodbye(
+        "commit refused",
+        "40000",
+        f"the transaction was rolled back, and its session ended: {why}",
+        "The grant lives: connect again.",
+    )
 
 
 def too_long(longest: timedelta) -> Goodbye:

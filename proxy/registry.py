@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from broker.domain.grant import Grant
-from proxy.relay import Goodbye
+from proxy.goodbye import Goodbye
 
 
 class LiveSession(Protocol):
@@ -38,6 +38,7 @@ class Registry:
         self._by_grant: dict[str, dict[str, LiveSession]] = {}
         self._by_id: dict[str, LiveSession] = {}
         self._by_cancel_key: dict[str, Cancellable] = {}
+        self._held_commits: dict[str, asyncio.Event] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -77,6 +78,17 @@ class Registry:
 
     async def wait_until_empty(self) -> None:
         await self._empty.wait()
+
+    def hold_commit(self, held_id: str) -> asyncio.Event:
+        """Return what is set when somebody may have decided about this commit."""
+        return self._held_commits.setdefault(held_id, asyncio.Event())
+
+    def forget_commit(self, held_id: str) -> None:
+        self._held_commits.pop(held_id, None)
+
+    def look_at_commit(self, held_id: str) -> None:
+        if held_id in self._held_commits:
+            self._held_commits[held_id].set()
 
     def add_cancel_key(self, digest: str, session: Cancellable) -> None:
         self._by_cancel_key[digest] = session

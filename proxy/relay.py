@@ -1,18 +1,19 @@
-"""The hot path: two directions of one session, whole buffers as they come.
+"""The hot path: two directions of one session, from its first query to its end.
 
-Nothing is read from one side faster than the other takes it. What the server says is followed by
-message headers only, so that our own words can be put between two of its messages.
+Nothing is read from one side faster than the other takes it.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
+from proxy.goodbye import Goodbye
+from proxy.sides import ClientSide, UpstreamSide
 from proxy.stream import MessageStream
-from proxy.wire.boundary import Boundary
-from proxy.wire.messages import TERMINATE, encode_error
+from proxy.transcript import Transcript
+from proxy.watch import Watch
+from proxy.watched import WatchedClientSide, WatchedUpstreamSide
 
 # Bytes that may wait for a slow peer before the other one is paused.
 _HIGH_WATER = 262_144
@@ -21,30 +22,42 @@ _GOODBYE_TIMEOUT_S = 2.0
 _LINGER_S = 0.05  # between our last words and the end of the connection
 # How long what is left may take to flow out to one side once the other is gone.
 _FLUSH_TIMEOUT_S = 30.0
-# The types of what the server said last when it is ready: at the beginning it has said so before
-# the relay began.
-_READY = (0, ord("Z"))
+
+_ROWS = b"Dd"  # DataRow and CopyData
+
+WaitForRoom = Callable[[Callable[[], None]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Goodbye:
-    """Why a session ends: `reason` for the record, the rest for the client."""
+class Watching:
+    """What is asked and told about a session that is held to conditions. Without a `watch` its
+    statements are not judged. Of a bounded one it is asked, with rows and bytes so far and one more
+    message, whether it `admits` that; `received` is told of what has come."""
 
-    reason: str
-    sqlstate: str
-    message: str
-    hint: str | None = None
-
-    def encode(self) -> bytes:
-        return encode_error(self.sqlstate, self.message, hint=self.hint)
+    watch: Watch | None
+    commit_held: Callable[[int], None]
+    is_bounded: bool
+    admits: Callable[[int, int], bool]
+    received: Callable[[int, int], None]
 
 
 class Relay:
     """One session between a client and its target. Await `run`."""
 
-    def __init__(self) -> None:
-        self._client = _ClientSide(self)
-        self._upstream = _UpstreamSide(self, self._client)
+    def __init__(
+        self, transcript: Transcript, wait_for_room: WaitForRoom, watching: Watching | None = None
+    ) -> None:
+        """`wait_for_room` has something called when the transcript is worth another try."""
+        self.transcript = transcript
+        self._wait_for_room = wait_for_room
+        self._watching = watching
+        watch = watching.watch if watching is not None else None
+        self._client = ClientSide(self) if watch is None else WatchedClientSide(self, watch)
+        self._upstream = (
+            UpstreamSide(self, self._client)
+            if watching is None
+            else WatchedUpstreamSide(self, self._client, is_bounded=watching.is_bounded)
+        )
         self._client.peer_side, self._upstream.peer_side = self._upstream, self._client
         self._loop = asyncio.get_running_loop()
         self._finished = self._loop.create_future()
@@ -109,6 +122,35 @@ class Relay:
         self._upstream.say(goodbye)
         self._abort_within(_GOODBYE_TIMEOUT_S)
 
+    def commit_held(self) -> None:
+        assert self._watching is not None
+        self._watching.commit_held(self.transcript.changed)
+
+    def confirm_commit(self) -> None:
+        """Let the COMMIT pass that is held."""
+        assert isinstance(self._client, WatchedClientSide)
+        self._client.confirm()
+
+    def admits(self, kind: int, size: int) -> bool:
+        assert self._watching is not None
+        rows = self.transcript.rows_sent + (kind in _ROWS)
+        return self._watching.admits(rows, self._upstream.received + size)
+
+    def received_more(self) -> None:
+        assert self._watching is not None
+        self._watching.received(self.transcript.rows_sent, self._upstream.received)
+
+    def hold_upstream(self) -> None:
+        """Take nothing from the target until `release_upstream`."""
+        self._upstream.stop_reading()
+
+    def release_upstream(self) -> None:
+        self._upstream.read_on()
+
+    def tell(self, message: bytes) -> None:
+        """Tell the client something while it waits, before the target's next message."""
+        self._upstream.tell(message)
+
     def client_ends(self) -> None:
         """The client says nothing more; what it has asked for may still be answered for a while."""
         self._abort_within(_FLUSH_TIMEOUT_S)
@@ -118,6 +160,13 @@ class Relay:
             self._abort_within(_FLUSH_TIMEOUT_S)
         elif not self._finished.done():
             self._finished.set_result(None)
+
+    def wait_for_room(self, call: Callable[[], None]) -> None:
+        self._wait_for_room(call)
+
+    def caught_up(self) -> None:
+        """The target has answered for most of what the client has sent."""
+        self._client.go_on()
 
     def goodbye_said(self) -> None:
         """Close without waiting for the client, once our last words are out.
@@ -146,223 +195,3 @@ class Relay:
         for side in (self._client, self._upstream):
             if side.transport is not None:
                 side.transport.abort()
-
-
-class _Side(asyncio.Protocol):
-    """What both directions share: counting, and back-pressure towards the peer.
-
-    The peer may be gone before the relay begins, or closed and not yet have said so: uvloop's
-    transports then raise RuntimeError when they are written to.
-    """
-
-    def __init__(self, relay: Relay) -> None:
-        self.relay = relay
-        self.transport: asyncio.Transport | None = None
-        self.received = 0
-        self.lost = False
-        self.peer_side: _Side | None = None
-        self._own: asyncio.Transport | None = None
-        self._peer: asyncio.Transport | None = None
-        self._write: Callable[[bytes], None] = _nowhere
-        self._stopped_by = 0  # how many reasons there are not to read
-
-    @property
-    def peer(self) -> asyncio.Transport:
-        assert self._peer is not None
-        return self._peer
-
-    def join(self, own: asyncio.Transport, peer: asyncio.Transport) -> None:
-        """Pass on from one to the other, once the first is handed over."""
-        self._own = own
-        self._peer = peer
-        self._write = peer.write  # looked up once: it is called for every buffer
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-
-    def pause_writing(self) -> None:
-        """Our own transport is full: stop reading what would be written to it."""
-        assert self.peer_side is not None
-        self.peer_side.stop_reading()
-
-    def resume_writing(self) -> None:
-        assert self.peer_side is not None
-        self.peer_side.read_on()
-
-    def stop_reading(self) -> None:
-        """Read nothing until `read_on` was called as often as this."""
-        self._stopped_by += 1
-        if self._stopped_by == 1 and self._own is not None and not self._own.is_closing():
-            self._own.pause_reading()
-
-    def read_on(self) -> None:
-        self._stopped_by -= 1
-        if self._stopped_by == 0 and self._own is not None and not self._own.is_closing():
-            self._own.resume_reading()
-
-
-def _nowhere(_data: bytes) -> None:
-    raise RuntimeError("the relay has not begun")
-
-
-class _ClientSide(_Side):
-    """Receives from the client, sends to the target."""
-
-    def __init__(self, relay: Relay) -> None:
-        super().__init__(relay)
-        self._stopped = False
-        self._hung_up = False
-        self._tail = b""
-
-    @property
-    def said_goodbye(self) -> bool:
-        return self._hung_up or self._tail == TERMINATE
-
-    def data_received(self, data: bytes) -> None:
-        if self._stopped:
-            return
-        try:
-            self._write(data)
-        except RuntimeError:
-            return
-        size = len(data)
-        self.received += size
-        self._tail = data[-5:] if size > 4 else (self._tail + data)[-5:]  # as long as TERMINATE
-
-    def eof_received(self) -> bool:
-        """Pass the end on, and the answers back: a client may close one direction only."""
-        if self._stopped or self.peer.is_closing() or not self.peer.can_write_eof():
-            return False
-        self._hung_up = True
-        self.peer.write_eof()
-        self.relay.client_ends()
-        return True
-
-    def stop_reading(self) -> None:
-        if not self._stopped:
-            super().stop_reading()
-
-    def stop(self) -> None:
-        """Pass nothing on any more: what the client still sends must not be run."""
-        self._stopped = True
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.resume_reading()  # the target may have been too slow for it
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        self.lost = True
-        self.peer.close()
-        self.relay.side_lost()
-
-
-class _UpstreamSide(_Side):
-    """Receives from the target, sends to the client."""
-
-    def __init__(self, relay: Relay, client: _ClientSide) -> None:
-        super().__init__(relay)
-        self.goodbye: Goodbye | None = None
-        self._client = client
-        self._boundary = Boundary()
-        self._advance = self._boundary.advance
-        self._notices = b""
-        self._interrupted = False  # we have something to say ourselves
-        self._said = False
-        self._answered = 0  # how much the client had sent when the server last spoke
-
-    @property
-    def is_ready(self) -> bool:
-        boundary = self._boundary
-        return (
-            boundary.between_messages
-            and boundary.last_kind in _READY
-            and self._answered == self._client.received
-        )
-
-    def data_received(self, data: bytes) -> None:
-        if self._interrupted:
-            self._interrupt(data)
-            return
-        try:
-            self._write(data)
-        except RuntimeError:
-            return
-        self.received += len(data)
-        self._answered = self._client.received
-        self._advance(data)
-
-    def add_notice(self, message: bytes) -> None:
-        if self.goodbye is not None or self.lost:
-            return
-        self._notices += message
-        self._interrupted = True
-        if self.is_ready and self._peer is not None:
-            self._give_notice()
-
-    def say(self, goodbye: Goodbye) -> None:
-        self.goodbye = goodbye
-        self._interrupted = True
-        if self._boundary.between_messages:
-            self._close_with(goodbye.encode())
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        self.lost = True
-        if not self._said and not self.peer.is_closing():
-            if self.goodbye is None and not self._client.said_goodbye:
-                self._explain_loss()
-            self.peer.close()
-        self.relay.side_lost()
-
-    def _interrupt(self, data: bytes) -> None:
-        if self._said:
-            return
-        if self.goodbye is not None:
-            self._finish_message(data, self.goodbye)
-            return
-        self._pass_on(data)
-        if self.is_ready:
-            self._give_notice()
-
-    def _give_notice(self) -> None:
-        notices, self._notices = self._notices, b""
-        self._interrupted = False
-        if not self.peer.is_closing():
-            self._write(notices)
-
-    def _explain_loss(self) -> None:
-        """Nobody here wanted the session to end: say so, unless the target did."""
-        if self._boundary.last_kind == ord("E"):
-            self.relay.reason = "ended by the target"
-            return
-        self.relay.reason = "the target was lost"
-        if self._boundary.between_messages:
-            self._write(encode_error("08006", "the target closed the connection"))
-
-    def _finish_message(self, data: bytes, goodbye: Goodbye) -> None:
-        """Pass on the rest of the message that was under way, then say goodbye."""
-        end = self._boundary.until_next(data)
-        if end is None:
-            self._pass_on(data)
-        else:
-            self.received += end
-            self._close_with(data[:end] + goodbye.encode())
-
-    def _pass_on(self, data: bytes) -> None:
-        if self.peer.is_closing():
-            return
-        self._write(data)
-        self.received += len(data)
-        self._answered = self._client.received
-        self._advance(data)
-
-    def _close_with(self, data: bytes) -> None:
-        self._said = True
-        if not self.peer.is_closing():
-            self._write(data)
-            if self.peer.can_write_eof():
-                self.peer.write_eof()
-            else:
-                self.peer.close()
-            self.relay.goodbye_said()
-        if self.transport is not None:
-            self.transport.abort()

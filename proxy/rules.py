@@ -57,6 +57,7 @@ class Rules:
     limits: Limits
     guide: Guide
     startup_timeout_s: float
+    longest_text: int
     tickets: Verify | None = None
 
     @property

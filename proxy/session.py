@@ -10,6 +10,8 @@ are one and the same. What is wrong with a grant is said only after that.
 import asyncio
 import logging
 import os
+import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,16 +21,20 @@ from broker.domain.errors import LedgerUnavailable
 from broker.domain.grant import Grant, GrantState
 from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
 from broker.domain.network import Address
+from broker.domain.statement.budget import spent
 from broker.ledger.logins import ProxyLogin
 from broker.ledger.sessions import EndedSession, NewSession
 from proxy.authentication import Authenticated, Claim, authenticate
 from proxy.dial import LoginRefused, TargetDown, Upstream
 from proxy.door import Door
+from proxy.goodbye import Goodbye
 from proxy.ipfilter import Deny
+from proxy.keeper import Keeper
 from proxy.opening import Client
 from proxy.refusals import (
     Refusal,
     as_the_target_says,
+    budget_spent,
     ended,
     goodbye_of,
     keys_not_accepted,
@@ -39,15 +45,17 @@ from proxy.refusals import (
     not_served,
     not_this_database,
     not_your_certificate,
+    nothing_can_be_recorded,
     old_secret,
     our_fault,
     pinned_elsewhere,
+    record_full,
     shown,
     target_down,
     too_many_sessions,
 )
-from proxy.registry import Registry, cancel_digest
-from proxy.relay import Goodbye, Relay
+from proxy.registry import cancel_digest
+from proxy.relay import Relay
 from proxy.rules import Rules
 from proxy.scram import ScramError
 from proxy.startup import (
@@ -59,6 +67,7 @@ from proxy.startup import (
 from proxy.stream import Disconnected, MessageStream
 from proxy.timekeeper import Timekeeper
 from proxy.tls import CertificateHolder, certificate_holder
+from proxy.transcript import Transcript
 from proxy.upstream import LoggedIn
 from proxy.wire.errors import WireError
 from proxy.wire.messages import (
@@ -66,6 +75,7 @@ from proxy.wire.messages import (
     encode_backend_key,
     encode_negotiate_protocol,
 )
+from proxy.workplace import Workplace
 
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 
@@ -89,8 +99,7 @@ class Session:
         origin: Origin,
         rules: Rules,
         door: Door,
-        registry: Registry,
-        worker_id: str,
+        place: Workplace,
     ) -> None:
         self.id = new_id(IdKind.SESSION, _now(), os.urandom(RANDOM_BYTES))
         self._stream = client.stream
@@ -98,8 +107,8 @@ class Session:
         self._origin = origin
         self._rules = rules
         self._door = door
-        self._registry = registry
-        self._worker_id = worker_id
+        self._place = place
+        self._keeper: Keeper | None = None
         self._login: ProxyLogin | None = None
         self._started_at = _now()
         self._relay: Relay | None = None
@@ -134,6 +143,8 @@ class Session:
         stream = self._upstream_stream
         if self._logged_in is None or stream is None or stream.transport.is_closing():
             return
+        if self._relay is not None:
+            self._relay.transcript.cancelled()
         with self._relay.client_held() if self._relay is not None else nullcontext():
             await self._upstream.cancel(self._logged_in.cancel_key, stream)
 
@@ -172,11 +183,48 @@ class Session:
 
     async def relay(self) -> None:
         """Pass everything on until the session ends."""
+        conditions = self.grant.conditions
+        transcript = Transcript(
+            self.id,
+            self._place.spool,
+            _now_us,
+            longest_text=self._rules.longest_text,
+            recorded=conditions.parameters,
+        )
+        try:
+            if conditions.bind:
+                await self._relay_under_conditions(transcript)
+            else:
+                await self._run(Relay(transcript, self._wait_for_room))
+        finally:
+            transcript.close()
+
+    async def _relay_under_conditions(self, transcript: Transcript) -> None:
+        assert self._login is not None
+        self._keeper = keeper = Keeper(
+            self.id, self._login, self._place.ledger, self._rules.guide, self.end
+        )
+        relay = Relay(transcript, self._wait_for_room, keeper.watching(transcript))
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(keeper.keep(relay))
+            await self._run(relay)
+            keeping.cancel()
+
+    async def _run(self, relay: Relay) -> None:
         assert self._upstream_stream is not None
         assert self._timekeeper is not None
-        self._relay = Relay()
-        self._timekeeper.watch(self._relay)
-        await self._relay.run(self._stream, self._upstream_stream)
+        self._relay = relay
+        if self._goodbye is not None:
+            relay.end(self._goodbye)
+        self._timekeeper.watch(relay)
+        await relay.run(self._stream, self._upstream_stream)
+
+    def _wait_for_room(self, call: Callable[[], None]) -> None:
+        """Nothing is run that is not on record: wait until there is room, or end."""
+        if self._place.spool.rules.holds:
+            self._place.spool.when_room(call)
+        else:
+            self.end(record_full(self.id))
 
     def end(self, goodbye: Goodbye) -> None:
         """End the session with a last word, whatever it is doing."""
@@ -193,6 +241,8 @@ class Session:
         if grant.state is GrantState.ACTIVE:
             if self._timekeeper is not None:
                 self._timekeeper.follow(grant)
+            if self._keeper is not None:
+                self._keeper.follow(grant)
         else:
             self.end(goodbye_of(grant, self._rules.guide))
 
@@ -204,8 +254,8 @@ class Session:
         if self._timekeeper is not None:
             self._timekeeper.stop()
         if self._login is not None:
-            self._registry.remove(self)
-        self._registry.remove_cancel_key(self._cancel_digest)
+            self._place.registry.remove(self)
+        self._place.registry.remove_cancel_key(self._cancel_digest)
         if self._relay is None and self._upstream_stream is not None:
             self._upstream_stream.transport.abort()
         if self._recording:
@@ -233,7 +283,7 @@ class Session:
         await self._authorise(proved, holder)
         # Known to the registry before its grant is read for the last time: if that ends from here
         # on, this session hears of it.
-        self._registry.add(self)
+        self._place.registry.add(self)
         await self._record_and_log_in(proved, holder)
         rules = self._rules
         self._timekeeper = Timekeeper(rules.sessions_of(self.grant), rules.guide, self.end)
@@ -268,6 +318,11 @@ class Session:
             return no_live_grant(grant, self._rules.guide)
         if grant.target not in self._rules.targets:
             return not_served(grant)
+        if self._place.spool.refuses is not None:
+            return nothing_can_be_recorded(self._place.spool.refuses)
+        gone = spent(grant.conditions, proved.login.used)
+        if gone is not None:
+            return budget_spent(grant, gone, self._rules.guide)
         decision = self._rules.may_come_from(address, grant)
         if isinstance(decision, Deny):
             return not_from_here(grant, address, decision)
@@ -310,7 +365,7 @@ class Session:
         session = NewSession(
             id=self.id,
             grant_id=self.grant_id,
-            worker_id=self._worker_id,
+            worker_id=self._place.worker_id,
             client_address=self._origin.address,
             client_application=client_name(self._startup),
             client_certificate=holder.subject if holder is not None else None,
@@ -370,7 +425,7 @@ class Session:
             int.from_bytes(os.urandom(4)) & 0x7FFFFFFF, os.urandom(self._startup.cancel_key_bytes)
         )
         self._cancel_digest = cancel_digest(key.pid, key.key)
-        self._registry.add_cancel_key(self._cancel_digest, self)
+        self._place.registry.add_cancel_key(self._cancel_digest, self)
         self._stream.write(
             self._logged_in.greeting + encode_backend_key(key) + self._logged_in.ready
         )
@@ -392,3 +447,7 @@ def _lives(grant: Grant) -> bool:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000

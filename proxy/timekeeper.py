@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from broker.domain.grant import Grant
 from proxy.deadlines import End, Idleness, SessionRules, Warn, next_moment
+from proxy.goodbye import Goodbye
 from proxy.refusals import (
     Guide,
     ends_soon,
@@ -15,7 +16,7 @@ from proxy.refusals import (
     too_idle,
     too_long,
 )
-from proxy.relay import Goodbye, Relay
+from proxy.relay import Relay
 
 _EARLY = timedelta(milliseconds=5)  # a timer may be that much early
 _LOOKS_PER_IDLE_TIMEOUT = 10

@@ -14,17 +14,20 @@ from broker.domain.errors import LedgerUnavailable
 from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
 from broker.ledger.connection import LedgerLogin, open_pool
 from proxy.gate import Gate
+from proxy.goodbye import Goodbye
+from proxy.keeper_ledger import Ledger
 from proxy.news import News
 from proxy.orders import Orders
 from proxy.reception import Reception
 from proxy.registry import Registry
-from proxy.relay import Goodbye
 from proxy.rules import Rules
 from proxy.server import Server
+from proxy.spool.writer import SpoolRules, SpoolWriter
 from proxy.throttle import Bans
 from proxy.ticket_office import TicketOffice
 from proxy.ticket_records import TicketRecords
 from proxy.ticket_reports import TicketReports
+from proxy.workplace import Workplace
 
 _LEDGER_POOL = 8
 _GOODBYE_S = 3.0  # for clients to take their last message
@@ -45,13 +48,18 @@ class WorkerPlan:
     read_again: Callable[[], Rules | None]
     drain_timeout_s: float
     ticket_folder: Path
+    spool_folder: Path
+    spool: SpoolRules
 
 
 async def run_worker(plan: WorkerPlan, listeners: list[socket.socket], orders: Orders) -> None:
     """Serve until told to stop, then let open sessions finish for a while, and leave."""
     worker_id = new_id(IdKind.WORKER, datetime.now(UTC), os.urandom(RANDOM_BYTES))
-    with closing(TicketRecords(plan.ticket_folder, worker_id)) as records:
-        await _work(plan, listeners, orders, worker_id, records)
+    with (
+        closing(TicketRecords(plan.ticket_folder, worker_id)) as records,
+        closing(SpoolWriter(plan.spool_folder, worker_id, plan.spool)) as spool,
+    ):
+        await _work(plan, listeners, orders, worker_id, records, spool)
 
 
 async def _work(
@@ -60,13 +68,16 @@ async def _work(
     orders: Orders,
     worker_id: str,
     records: TicketRecords,
+    spool: SpoolWriter,
 ) -> None:
     registry, bans = Registry(), Bans()
     async with open_pool(plan.ledger, f"pgcurfew proxy {worker_id}", _LEDGER_POOL) as pool:
         gate = Gate(pool, worker_id, bans)
         office = TicketOffice(gate, bans, records, worker_id)
         reports = TicketReports(pool, records, office.news, worker_id)
-        reception = Reception(plan.rules, gate, office, registry, bans, worker_id)
+        ledger = Ledger(pool, registry)
+        place = Workplace(worker_id, registry, spool, ledger)
+        reception = Reception(plan.rules, gate, office, place, bans)
         _look_at_records(records, reception)
         where = ", ".join(str(listener.getsockname()[:2]) for listener in listeners)
         _log.info("worker %s listens on %s", worker_id, where)
@@ -75,9 +86,8 @@ async def _work(
             def cancel(digest: str) -> None:
                 background.create_task(reception.cancel_for_another(digest))
 
-            news = News(
-                pool, plan.ledger, worker_id, registry, bans, cancel, reception.cancelled_elsewhere
-            )
+            news = News(pool, plan.ledger, place, bans, cancel, reception.cancelled_elsewhere)
+            await spool.take_room()
             # Before the first session, which would else belong to a worker that nobody knows of.
             await news.show_life_once()
             keepers = [
@@ -85,7 +95,9 @@ async def _work(
                 for each in (
                     news.follow(),
                     news.show_life(),
+                    spool.keep_room(),
                     gate.write_ends(),
+                    ledger.write_late_uses(),
                     office.write_ends(),
                     reports.keep_reporting(),
                     _reload_when_told(plan, reception, orders.reload),
@@ -94,7 +106,7 @@ async def _work(
                 )
             ]
             await _serve_until(orders.stop, reception, registry, listeners, plan.drain_timeout_s)
-            await _write_last_words(gate)
+            await _write_last_words(gate, ledger)
             await _report_last_words(office, reports)
             for keeper in keepers:
                 keeper.cancel()
@@ -130,10 +142,11 @@ async def _drain(registry: Registry, timeout_s: float) -> None:
         )
 
 
-async def _write_last_words(gate: Gate) -> None:
+async def _write_last_words(gate: Gate, ledger: Ledger) -> None:
     try:
         async with asyncio.timeout(_LAST_WORDS_S):
             await gate.wait_until_written()
+            await ledger.wait_until_counted()
     except (TimeoutError, LedgerUnavailable):
         _log.warning("the ledger did not take the last ends of sessions; brokers will notice")
 

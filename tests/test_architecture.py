@@ -27,11 +27,27 @@ ALLOWED = {
     # Who is on call: what others know, over HTTP.
     "broker.hanging_up": (),
     "broker.oncall": ("broker.domain", "broker.hanging_up", "broker.oncall"),
+    # What SQL says, by PostgreSQL's own grammar.
+    "broker.sql": ("broker.domain", "broker.sql"),
     "broker.ledger": ("broker.domain", "broker.ledger", "broker.tls"),
     "broker.target": ("broker.domain", "broker.target", "broker.tls"),
-    "broker.service": ("broker.domain", "broker.ledger", "broker.target", "broker.service"),
+    "broker.service": (
+        "broker.domain",
+        "broker.ledger",
+        "broker.service",
+        "broker.sql",
+        "broker.target",
+    ),
     "broker.reaper": ("broker.domain", "broker.service"),
-    "broker.endpoints": ("broker.config", "broker.domain", "broker.ledger", "broker.tls"),
+    # A copy of the record for others: what they speak, not what is on record.
+    "broker.sink": ("broker.domain", "broker.sink"),
+    "broker.endpoints": (
+        "broker.config",
+        "broker.domain",
+        "broker.ledger",
+        "broker.sink",
+        "broker.tls",
+    ),
     # Where the broker's parts are joined.
     "broker.assembly": (
         "broker.assembly",
@@ -42,6 +58,7 @@ ALLOWED = {
         "broker.ledger",
         "broker.oncall",
         "broker.service",
+        "broker.sink",
         "broker.target",
         "broker.tls",
     ),
@@ -49,7 +66,7 @@ ALLOWED = {
     # Where the proxy's parts are joined.
     "proxy.__main__": ("proxy", "broker.config", "broker.endpoints"),
     "proxy.assembly": ("proxy", "broker.config", "broker.endpoints", "broker.ledger"),
-    "proxy": ("proxy", "broker.domain", "broker.ledger", "broker.tls"),
+    "proxy": ("proxy", "broker.domain", "broker.ledger", "broker.sink", "broker.sql", "broker.tls"),
     "api": ("api", "broker"),
 }
 PURE_PROXY = (
@@ -57,10 +74,15 @@ PURE_PROXY = (
     "proxy.deadlines",
     "proxy.ipfilter",
     "proxy.limits",
+    "proxy.prepared",
     "proxy.scram",
+    "proxy.spool.records",
+    "proxy.spool.shipping",
     "proxy.startup",
     "proxy.throttle",
+    "proxy.transcript",
     "proxy.upstream",
+    "proxy.watch",
 )
 
 

@@ -10,7 +10,6 @@ from api.cli.calling import wait_for_decision, with_client
 from api.cli.options import (
     AsJson,
     Database,
-    For,
     From,
     GrantId,
     MaybeFor,
@@ -18,6 +17,7 @@ from api.cli.options import (
     PinAddress,
     Reason,
     RequestId,
+    size_option,
 )
 from api.cli.output import ExitCode, out, print_json, print_table, time_left
 from api.cli.views import (
@@ -227,7 +227,7 @@ def ls(
                 each.target,
                 each.role,
                 where_from_briefly(each.networks, pinned=each.pin_address),
-                format_duration(each.duration),
+                format_duration(each.duration) if each.duration else "",
                 each.reason,
             )
             for each in requests
@@ -259,14 +259,20 @@ async def _fetch_story(grant_id: str, client: Client) -> GrantStory:
 
 def extend(
     grant_id: GrantId,
-    duration: For,
+    duration: MaybeFor = None,
+    rows: Annotated[
+        int, typer.Option("--more-rows", min=0, help="Let it return so many rows more.")
+    ] = 0,
+    size: Annotated[
+        int, size_option("--more-bytes", "Let it return so much more: 500MB, 1GB …")
+    ] = 0,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Ask that a grant ends later, or let it, as an approver. Its sessions go on."""
+    """Ask that a grant ends later or returns more, or let it, as an approver. Sessions go on."""
 
     async def move(client: Client) -> ApprovalView:
-        return await client.extend(grant_id, duration=duration, reason=reason)
+        return await client.extend(grant_id, duration=duration, rows=rows, size=size, reason=reason)
 
     view = with_client(move)
     if not as_json and view.request.state == "pending":

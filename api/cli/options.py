@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from broker.domain.duration import parse_duration
-from broker.domain.errors import InvalidDuration, InvalidNetwork
+from broker.domain.errors import InvalidDuration, InvalidNetwork, InvalidSize
 from broker.domain.network import Network, parse_network
+from broker.domain.size import parse_size
 
 
 def _parse(value: str | timedelta) -> timedelta:
@@ -26,6 +27,15 @@ def _parse_network(value: str) -> Network:
         raise typer.BadParameter(str(error)) from None
 
 
+def _parse_size(value: str | int) -> int:
+    if isinstance(value, int):
+        return value  # a default
+    try:
+        return parse_size(value)
+    except InvalidSize as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def parse_moment(value: str | datetime) -> datetime:
     """Return a time as RFC 3339 writes it; one without a zone is local."""
     if isinstance(value, datetime):
@@ -38,6 +48,10 @@ def parse_moment(value: str | datetime) -> datetime:
 
 def duration_option(name: str, help_: str) -> Any:
     return typer.Option(name, parser=_parse, metavar="DURATION", help=help_)
+
+
+def size_option(name: str, help_: str) -> Any:
+    return typer.Option(name, parser=_parse_size, metavar="SIZE", help=help_)
 
 
 def network_option(help_: str) -> Any:

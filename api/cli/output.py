@@ -1,11 +1,14 @@
 """What commands print: tables for people, JSON for programs, errors on standard error."""
 
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any
 
+import typer
 from pydantic import BaseModel, TypeAdapter
 from rich.console import Console
 from rich.table import Table
@@ -48,6 +51,17 @@ def fail(message: str, code: ExitCode) -> int:
     """Say what went wrong; return the exit code."""
     warn(message)
     return code
+
+
+@contextmanager
+def until_nobody_reads() -> Iterator[None]:
+    """End the command without a word when whoever read its output, such as head, has gone."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Or Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ExitCode.ERROR) from None
 
 
 def print_json(value: Any) -> None:

@@ -57,6 +57,7 @@ def print_answer(answer: AnswerView) -> None:
             ("why not" if answer.outcome == "denied" else "why", _why(answer)),
             ("how long", _how_long(answer)),
             ("from", ", ".join(map(str, answer.networks))),
+            ("held to", "\n".join(answer.conditions)),
             ("approvers", _all_of(answer.approvers)),
             ("or else", "\n".join(answer.other_ways)),
             ("not known", "\n".join(_not_known(answer))),
@@ -172,6 +173,8 @@ def _said(side: SideView, line: ShiftLine) -> str:
         what.append(f"for {format_duration(side.duration)}")
     if side.networks and "networks" in changed:
         what.append(f"from {', '.join(map(str, side.networks))}")
+    if "conditions" in changed:
+        what += side.conditions or ["held to nothing"]
     if side.outcome == "given":
         return f"given at once, {', '.join(what)}"
     if "other_ways" in changed:

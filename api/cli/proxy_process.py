@@ -102,12 +102,14 @@ def _is_setting(name: str) -> bool:
 
 
 def _proxy_references(settings: Settings) -> list[str]:
-    return [settings.ledger.proxy.password, *settings.keys.proxy_keys.values()]
+    sink = settings.audit.sink
+    tokens = [sink.token] if sink is not None and sink.token is not None else []
+    return [settings.ledger.proxy.password, *settings.keys.proxy_keys.values(), *tokens]
 
 
 def _admin_references(settings: Settings) -> list[str]:
     admins = [target.admin.password for target in settings.targets.values()]
-    signing = [settings.keys.ticket_key] if settings.keys.ticket_key is not None else []
+    signing = [each for each in (settings.keys.ticket_key, settings.keys.audit_key) if each]
     return [settings.ledger.password, *admins, *signing, *_on_call_references(settings)]
 
 

@@ -19,6 +19,7 @@ from api.app import make_app
 from api.cli.output import out
 from api.cli.proxy_process import keep_proxy, proxy_command, proxy_environment
 from api.door import Door
+from broker.assembly.audit_key import AuditKey
 from broker.assembly.broker import open_broker
 from broker.assembly.cookie_keys import read_cookie_keys
 from broker.config.settings import Settings, config_path, load_settings
@@ -92,6 +93,7 @@ def _run(*, with_api: bool, with_proxy: bool) -> None:
         logging.getLogger(library).setLevel(logging.CRITICAL)
     config = config_path()
     settings = load_settings(config)
+    AuditKey(settings, config).open()  # made now if there is none, rather than when it is needed
     if with_proxy:
         # What only the proxies need is checked here too, so that one start names every fault.
         proxy_ledger_login(settings, config)

@@ -20,6 +20,7 @@ from api.schemas import (
 from broker.domain.duration import format_duration
 from broker.domain.grant import ENDING_STATES, GrantState
 from broker.domain.network import Address, Network
+from broker.domain.size import format_size, rough_size
 
 _NAMED_BRIEFLY = 2
 _SIGNS = {"accepted": "·", "undone": "✓"}
@@ -82,7 +83,9 @@ def print_request(view: RequestView, *, as_json: bool) -> None:
             ("target", view.target),
             ("database", view.database),
             ("role", view.role),
-            ("for", format_duration(view.duration)),
+            ("for", format_duration(view.duration) if view.duration else ""),
+            ("more rows", f"{view.more_rows:,}" if view.more_rows else ""),
+            ("more bytes", format_size(view.more_bytes) if view.more_bytes else ""),
             ("reason", view.reason),
             ("asked from", view.source or ""),
             ("from", where_from(view.networks, pinned=view.pin_address)),
@@ -128,6 +131,8 @@ def print_grant(view: GrantView, *, as_json: bool) -> None:
                 else ("until", moment(view.expires_at) + left)
             ),
             ("for", format_duration(view.duration) if view.state is GrantState.WAITING else ""),
+            ("held to", "\n".join(view.conditions)),
+            ("returned", _returned(view)),
             ("end", how),
             ("because", view.end_comment or ""),
             ("gone", moment(view.ended_at)),
@@ -140,6 +145,16 @@ def print_grant(view: GrantView, *, as_json: bool) -> None:
         out.print("\nIt is a sealed ticket's: pgcurfew break-glass use FILE")
     elif view.state is GrantState.WAITING or (view.state is GrantState.ACTIVE and view.login):
         out.print(f"\nNext, as {view.person}: pgcurfew connect {view.target} {view.role}")
+
+
+def _returned(view: GrantView) -> str:
+    """Say what sessions were sent, where that is bounded."""
+    parts = []
+    if view.max_rows is not None:
+        parts.append(f"{view.rows_sent:,} of {view.max_rows:,} rows")
+    if view.max_bytes is not None:
+        parts.append(f"{rough_size(view.bytes_sent)} of {format_size(view.max_bytes)}")
+    return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

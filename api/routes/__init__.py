@@ -1,6 +1,7 @@
 """One resource per file. A handler parses, makes one service call, and renders."""
 
 import re
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -78,6 +79,29 @@ def choice(request: web.Request, name: str, allowed: list[str]) -> str | None:
     text = request.query.get(name)
     if text is not None and text not in allowed:
         raise Invalid(f"{name} must be one of {', '.join(allowed)}, not {text!r}")
+    return text
+
+
+def moment_in_query(request: web.Request, name: str) -> datetime | None:
+    """Return a query parameter that must be a time with its zone. Raises Invalid."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError("no time zone")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        example = "2026-08-01T00:00:00Z"
+        raise Invalid(f"{name} must be a time with its zone, for example {example}") from None
+
+
+def matching_in_query(request: web.Request, name: str, pattern: str, example: str) -> str | None:
+    """Return a query parameter that must look like this. Raises Invalid."""
+    text = request.query.get(name)
+    if text is not None and not re.fullmatch(pattern, text):
+        raise Invalid(f"{name} is not as it should be; for example {example}")
     return text
 
 

@@ -1,16 +1,24 @@
 """/v1/audit: the audit trail, for those who look over everybody's shoulder."""
 
-import re
-from datetime import UTC, datetime
+from datetime import timedelta
 
 from aiohttp import web
 
 from api.keys import BROKER
-from api.operating_schemas import AuditEventView
-from api.routes import id_in_query, limit_of, render
+from api.operating_schemas import AuditEventView, VerificationView
+from api.routes import (
+    id_in_query,
+    limit_of,
+    matching_in_query,
+    moment_in_query,
+    number_in_query,
+    render,
+)
 from api.schemas import Page
-from broker.domain.errors import Invalid
 from broker.ledger.audit import AuditFilter
+
+# Whoever asks over HTTP waits for so long; a record that is longer is for the command line.
+_PATIENCE = timedelta(seconds=20)
 
 routes = web.RouteTableDef()
 
@@ -21,14 +29,14 @@ _ACTOR = r"[^\x00-\x20\x7f]{1,320}"
 
 @routes.get("/v1/audit")
 async def list_events(request: web.Request) -> web.Response:
-    after = _matching(request, "after", _NUMBER, "184")
+    after = matching_in_query(request, "after", _NUMBER, "184")
     limit = limit_of(request)
     wanted = AuditFilter(
         grant_id=id_in_query(request, "grant"),
         request_id=id_in_query(request, "request"),
-        person=_matching(request, "person", _ACTOR, "alice@example.com"),
-        kind=_matching(request, "kind", _KIND, "grant.ended"),
-        since=_moment(request, "since"),
+        person=matching_in_query(request, "person", _ACTOR, "alice@example.com"),
+        kind=matching_in_query(request, "kind", _KIND, "grant.ended"),
+        since=moment_in_query(request, "since"),
     )
     found = await request.app[BROKER].trail.list(
         wanted, before=None if after is None else int(after), limit=limit
@@ -37,22 +45,8 @@ async def list_events(request: web.Request) -> web.Response:
     return render(Page(items=views, next=str(views[-1].seq) if len(views) == limit else None))
 
 
-def _matching(request: web.Request, name: str, pattern: str, example: str) -> str | None:
-    text = request.query.get(name)
-    if text is not None and not re.fullmatch(pattern, text):
-        raise Invalid(f"{name} is not as it should be; for example {example}")
-    return text
-
-
-def _moment(request: web.Request, name: str) -> datetime | None:
-    text = request.query.get(name)
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError("no time zone")
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        example = "2026-08-01T00:00:00Z"
-        raise Invalid(f"{name} must be a time with its zone, for example {example}") from None
+@routes.get("/v1/audit/verification")
+async def verify(request: web.Request) -> web.Response:
+    since = number_in_query(request, "since")
+    report = await request.app[BROKER].verification.run(since=since, within=_PATIENCE)
+    return render(VerificationView.of(report))

@@ -1,7 +1,10 @@
 """/v1/grants: what was given, its secret, and its end."""
 
+from datetime import timedelta
+
 from aiohttp import web
 
+from api.fit_schemas import PrivilegeFitView
 from api.keys import ACTOR, BROKER, REACH
 from api.routes import choice, page_of, path_id, read_body, render, source_of
 from api.schemas import (
@@ -18,6 +21,7 @@ from api.schemas import (
 from broker.domain.grant import GrantState
 from broker.domain.ids import IdKind
 from broker.domain.request import RequestState
+from broker.domain.statement.budget import Used
 from broker.service.extensions import More
 
 routes = web.RouteTableDef()
@@ -93,11 +97,23 @@ async def findings(request: web.Request) -> web.Response:
     return render(Page(items=tuple(FindingView.of(each) for each in found), next=None))
 
 
+@routes.get("/v1/grants/{id}/privilege-fit")
+async def privilege_fit(request: web.Request) -> web.Response:
+    grant_id = path_id(request, IdKind.GRANT, "grant")
+    fit = await request.app[BROKER].privilege_fits.of(grant_id, request[ACTOR])
+    return render(PrivilegeFitView.of(fit))
+
+
 @routes.post("/v1/grants/{id}/extension")
 async def extend(request: web.Request) -> web.Response:
     grant_id = path_id(request, IdKind.GRANT, "grant")
     body = await read_body(request, Extension)
-    more = More(duration=body.duration, reason=body.reason, source=source_of(request))
+    more = More(
+        duration=body.duration or timedelta(),
+        reason=body.reason,
+        source=source_of(request),
+        budget=Used(body.rows, body.bytes),
+    )
     extended = await request.app[BROKER].extend(
         grant_id, request[ACTOR], more, reach=request[REACH]
     )

@@ -3,8 +3,17 @@
 from aiohttp import web
 
 from api.keys import ACTOR, BROKER, REACH
-from api.routes import choice, id_in_query, page_of, path_id, render
+from api.routes import (
+    choice,
+    id_in_query,
+    limit_of,
+    number_in_query,
+    page_of,
+    path_id,
+    render,
+)
 from api.schemas import Page, SessionView
+from api.statement_schemas import StatementPage, StatementView
 from broker.domain.ids import IdKind
 
 routes = web.RouteTableDef()
@@ -14,23 +23,37 @@ routes = web.RouteTableDef()
 async def list_sessions(request: web.Request) -> web.Response:
     after, limit = page_of(request)
     status = choice(request, "status", ["open", "ended"])
-    found = await request.app[BROKER].sessions.list(
+    broker = request.app[BROKER]
+    found = await broker.watch_sessions(
         request[ACTOR],
         grant_id=id_in_query(request, "grant"),
         is_open=None if status is None else status == "open",
         before=after,
         limit=limit,
     )
-    views = tuple(SessionView.of(each) for each in found)
+    now = broker.context.now()
+    views = tuple(SessionView.of_watched(each, now) for each in found)
     return render(Page(items=views, next=views[-1].id if len(views) == limit else None))
 
 
 @routes.get("/v1/sessions/{id}")
 async def get(request: web.Request) -> web.Response:
     session_id = path_id(request, IdKind.SESSION, "session")
-    return render(
-        SessionView.of(await request.app[BROKER].sessions.get(session_id, request[ACTOR]))
+    broker = request.app[BROKER]
+    watched = await broker.watch_session(session_id, request[ACTOR])
+    return render(SessionView.of_watched(watched, broker.context.now()))
+
+
+@routes.get("/v1/sessions/{id}/statements")
+async def list_statements(request: web.Request) -> web.Response:
+    """The oldest first, and `after` is the number of one: a session is read from its beginning."""
+    session_id = path_id(request, IdKind.SESSION, "session")
+    after, limit = number_in_query(request, "after"), limit_of(request)
+    found, more = await request.app[BROKER].statements.page(
+        session_id, request[ACTOR], after=after or 0, limit=limit
     )
+    views = tuple(StatementView.of(each) for each in found)
+    return render(StatementPage(items=views, next=views[-1].seq if more else None))
 
 
 @routes.delete("/v1/sessions/{id}")

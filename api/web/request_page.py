@@ -8,6 +8,7 @@ from api.schemas import CommentView, DecisionView, RequestView
 from api.web.page import Visitor, copyable, facts, moment, page
 from broker.domain.duration import format_duration
 from broker.domain.request import RequestState
+from broker.domain.size import format_size
 
 _PENDING = """\
 <p>Nobody has to keep this page open: the request waits. Load it again to see what has been
@@ -36,7 +37,9 @@ def _asked(view: RequestView) -> list[tuple[str, str]]:
         ("Target", view.target),
         ("Role", view.role),
         ("Database", view.database),
-        ("For", format_duration(view.duration)),
+        ("For", format_duration(view.duration) if view.duration else ""),
+        ("More rows", f"{view.more_rows:,}" if view.more_rows else ""),
+        ("More bytes", format_size(view.more_bytes) if view.more_bytes else ""),
         ("Reason", view.reason),
         ("From", ", ".join(map(str, view.networks))),
         ("Asked", moment(view.created_at)),

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from broker.assembly.admin_password import AdminPassword
+from broker.assembly.audit_key import AuditKey
 from broker.assembly.identity import open_verifier
 from broker.assembly.oncall import open_on_call
 from broker.assembly.operator_files import FilesOnDisk
@@ -22,6 +23,7 @@ from broker.endpoints import (
     proxy_root_certificate,
     public_url,
     read_proxy_keys,
+    sink_address,
     target_address,
 )
 from broker.ledger import installation
@@ -29,8 +31,9 @@ from broker.ledger.connection import open_pool, transaction
 from broker.ledger.revision import require_newest
 from broker.oncall.asking import Asking
 from broker.service.broker import Broker
-from broker.service.context import Context, Entrance, TargetTerms
+from broker.service.context import Context, Entrance, RecordTerms, TargetTerms
 from broker.service.in_force import Live
+from broker.sink.sending import open_sender
 from broker.target.connect import AdminLogin, open_target
 from broker.tls import web_context
 
@@ -76,6 +79,8 @@ async def open_broker(settings: Settings, config: Path) -> AsyncIterator[Broker]
             targets[name] = await stack.enter_async_context(
                 open_target(name, address, admin, standbys)
             )
+        sink_at = sink_address(settings, config)
+        sink = await stack.enter_async_context(open_sender(sink_at)) if sink_at else None
         verifier = await stack.enter_async_context(open_verifier(settings.identity, now))
         yield Broker(
             Context(
@@ -95,6 +100,12 @@ async def open_broker(settings: Settings, config: Path) -> AsyncIterator[Broker]
                 installation=installation_id,
                 on_call=on_call,
                 pager=pager,
+                record=RecordTerms(
+                    signing=AuditKey(settings, config),
+                    checkpoint_every=settings.audit.checkpoint_every,
+                    keep_statements=settings.audit.keep_statements,
+                ),
+                sink=sink,
                 host=socket.gethostname(),
                 now=now,
                 random=os.urandom,

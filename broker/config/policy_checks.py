@@ -19,6 +19,7 @@ from broker.config.policy_models import (
 from broker.config.settings import Settings
 from broker.domain.policy.resources import Resource, Resources, is_glob
 from broker.domain.policy.rule import Start
+from broker.domain.statement.conditions import StatementKind
 
 _Path = tuple[str, ...]
 # What is named where the settings have none.
@@ -88,6 +89,7 @@ def _check_policy(policy: PolicyRule, path: _Path, known: Known) -> Iterator[Fau
         yield from _check_groups(policy.on_behalf, (*path, "on_behalf"), known)
         yield from _check_machines(policy.on_behalf, (*path, "on_behalf"), known)
     yield from _check_durations(policy, path)
+    yield from _check_commit_gate(policy, (*path, "statements", "commit_gate"))
     named = policy.requesters
     if policy.at_once is not None and not (named.machines or named.groups):
         why = "counts the grants of machines, and requesters names none"
@@ -130,6 +132,22 @@ def _check_durations(policy: PolicyRule, path: _Path) -> Iterator[Fault]:
     if policy.activate_within is not None and policy.starts is Start.APPROVAL:
         why = "means nothing unless the clock starts with the first use"
         yield Fault((*path, "activate_within"), f"{why}; for example: starts: first_use")
+
+
+def _check_commit_gate(policy: PolicyRule, path: _Path) -> Iterator[Fault]:
+    gate, session = policy.statements.commit_gate, policy.session
+    if gate is None:
+        return
+    if StatementKind.WRITE in policy.statements.refuse:
+        why = "never has anything to hold beside refuse: [write]: drop one"
+        yield Fault(path, f"{why}; for example: refuse: [ddl]")
+    for name, timeout in (
+        ("idle_in_transaction_timeout", session.idle_in_transaction_timeout),
+        ("transaction_timeout", session.transaction_timeout),
+    ):
+        if timeout is not None and timeout <= gate.within:
+            why = f"is not shorter than session.{name}, which would end what is held"
+            yield Fault((*path, "within"), f"{why}; for example: {name}: 30m")
 
 
 def _check_approval(approval: ApprovalRule, path: _Path, known: Known) -> Iterator[Fault]:

@@ -111,6 +111,7 @@ def _policy(rule: PolicyRule, reviewers: People) -> Policy:
         on_behalf=_people(rule.on_behalf) if rule.on_behalf is not None else NOBODY,
         at_once=rule.at_once,
         sweep=rule.sweep.rule(),
+        conditions=rule.statements.conditions(),
     )
 
 

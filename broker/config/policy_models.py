@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Discriminator,
     Field,
     PlainValidator,
@@ -21,11 +22,13 @@ from pydantic import (
 )
 
 from broker.config.settings import Duration, Email, Name, Section, SessionParameters
+from broker.config.values import Size
 from broker.domain.errors import InvalidNetwork
 from broker.domain.network import Network, parse_network
 from broker.domain.picture import FindingKind
 from broker.domain.policy.hours import DAY, WEEKDAYS, Span
 from broker.domain.policy.rule import Start
+from broker.domain.statement.conditions import CommitGate, Conditions, Recorded, StatementKind
 from broker.domain.undo import SweepRules
 
 MACHINE_ENDING = ".machine"
@@ -34,6 +37,8 @@ _SPAN = re.compile(
     r"(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)",
     re.ASCII,
 )
+# A held transaction keeps its locks.
+_LONGEST_HELD = timedelta(hours=1)
 _SPAN_EXAMPLE = "write mon-fri 09:00-17:30 or sat,sun 10:00-12:00"
 
 
@@ -63,6 +68,16 @@ def _network(value: Any) -> Network:
         return parse_network(str(value))
     except InvalidNetwork as fault:
         raise ValueError(str(fault)) from None
+
+
+def _recorded(value: Any) -> Any:
+    return Recorded.OFF if value is False else value  # what YAML takes the word off for
+
+
+def _held(within: timedelta) -> timedelta:
+    if within > _LONGEST_HELD:
+        raise ValueError("what is held keeps its locks: 1h is the most")
+    return within
 
 
 def _spans(value: Any) -> tuple[Span, ...]:
@@ -198,6 +213,48 @@ class SweepSection(Section):
         return SweepRules(self.accept, self.undo)
 
 
+class BudgetRule(Section):
+    rows: int | None = Field(default=None, ge=1, le=10**15, examples=[100000])
+    size: Size | None = Field(alias="bytes", default=None, ge=1, le=1024**5, examples=["1GB"])
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.rows is None and self.size is None:
+            raise ValueError("bounds nothing: say rows or bytes")
+        return self
+
+
+class CommitGateRule(Section):
+    rows: int = Field(ge=0, le=10**15, examples=[1000])
+    within: Annotated[Duration, AfterValidator(_held)] = Field(
+        default=timedelta(minutes=5), examples=["5m"]
+    )
+    by: Literal["person", "approver"] = Field(default="person", examples=["approver"])
+
+    def gate(self) -> CommitGate:
+        return CommitGate(rows=self.rows, within=self.within, by_approver=self.by == "approver")
+
+
+class StatementsRule(Section):
+    parameters: Annotated[Recorded, BeforeValidator(_recorded)] = Field(
+        default=Recorded.OFF, examples=["types"]
+    )
+    refuse: frozenset[StatementKind] = Field(default=frozenset(), examples=["[ddl, role]"])
+    budget: BudgetRule | None = Field(default=None, examples=["{rows: 100000, bytes: 1GB}"])
+    commit_gate: CommitGateRule | None = Field(
+        default=None, examples=["{rows: 1000, within: 5m, by: person}"]
+    )
+
+    def conditions(self) -> Conditions:
+        return Conditions(
+            parameters=self.parameters,
+            max_rows=self.budget.rows if self.budget is not None else None,
+            max_bytes=self.budget.size if self.budget is not None else None,
+            commit_gate=self.commit_gate.gate() if self.commit_gate is not None else None,
+            refused=self.refuse,
+        )
+
+
 class PolicyRule(Section):
     name: Name = Field(examples=["orders-readers"])
     enabled: bool = Field(default=True, examples=["false"])
@@ -229,6 +286,7 @@ class PolicyRule(Section):
     on_behalf: RequestersRule | None = Field(default=None, examples=["{groups: [leads]}"])
     at_once: int | None = Field(default=None, ge=1, le=10000, examples=[2])
     sweep: SweepSection = Field(default=SweepSection(), examples=["{accept: [object]}"])
+    statements: StatementsRule = Field(default=StatementsRule(), examples=["{refuse: [ddl]}"])
 
 
 class Policies(Section):

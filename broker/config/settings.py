@@ -34,7 +34,7 @@ from pydantic_settings import (
 from broker.config.faults import SettingsError, faults
 from broker.config.identity import IdentitySettings
 from broker.config.oncall import OnCallSettings
-from broker.config.values import Duration, Email, Identifier, Name, SecretRef, Section
+from broker.config.values import Duration, Email, Identifier, Name, SecretRef, Section, Size
 from broker.domain.grant import GrantKind
 from broker.domain.sqltext import ident
 
@@ -143,6 +143,7 @@ class KeySettings(Section):
     current: Name = Field(examples=["k1"])
     proxy_keys: dict[Name, SecretRef] = Field(examples=["{k1: file:secrets/proxy-key}"])
     ticket_key: SecretRef | None = Field(default=None, examples=["file:secrets/ticket.key"])
+    audit_key: SecretRef | None = Field(default=None, examples=["file:secrets/audit.key"])
 
     @model_validator(mode="after")
     def _current_exists(self) -> "KeySettings":
@@ -310,6 +311,49 @@ class ProxySettings(Section):
     drain_timeout: Duration = Field(default=timedelta(seconds=10), examples=["10s"])
 
 
+class SpoolSettings(Section):
+    """Where proxies keep what the ledger does not have yet. `limit` is for all workers of a
+    machine."""
+
+    limit: Size = Field(default=1024**3, ge=64 * 1024**2, examples=["1GB"])
+    segment: Size = Field(default=16 * 1024**2, ge=16 * 1024**2, le=1024**3, examples=["16MB"])
+    refuse_at: int = Field(default=80, ge=1, le=100, examples=[80])
+    when_full: Literal["hold", "end"] = Field(default="hold", examples=["hold"])
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.segment * 4 > self.limit:
+            raise ValueError("limit must have room for four segments at least")
+        return self
+
+
+class SinkSettings(Section):
+    """Whoever else wants what is on record: over TLS syslog or HTTPS."""
+
+    syslog: str | None = Field(default=None, examples=["siem.example.com:6514"])
+    url: HttpUrl | None = Field(default=None, examples=["https://siem.example.com/ingest"])
+    token: SecretRef | None = Field(default=None, examples=["env:SIEM_TOKEN"])
+    root_certificate: Path | None = Field(default=None, examples=["siem-ca.pem"])
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.syslog is None) == (self.url is None):
+            raise ValueError("say syslog (HOST:PORT) or url, and not both")
+        if self.token is not None and self.url is None:
+            raise ValueError("token goes with url: syslog has no place for one")
+        if self.url is not None and self.url.scheme != "https":
+            raise ValueError("url must be https: what people ask for is nobody else's business")
+        return self
+
+
+class AuditSettings(Section):
+    longest_text: Size = Field(default=1024**2, ge=1024, le=2 * 1024**2, examples=["1MB"])
+    keep_statements: Duration | None = Field(default=None, examples=["400d"])
+    checkpoint_every: Duration = Field(default=timedelta(minutes=10), examples=["10m"])
+    spool: SpoolSettings = Field(default=SpoolSettings(), examples=["{limit: 1GB}"])
+    sink: SinkSettings | None = Field(default=None, examples=["{syslog: siem.example.com:6514}"])
+
+
 class ApiSettings(Section):
     listen: Listen = Field(default="127.0.0.1:7480", examples=["127.0.0.1:7480"])
     public_url: HttpUrl | None = Field(default=None, examples=["https://curfew.example.com"])
@@ -347,6 +391,7 @@ class Settings(BaseSettings):
     )
     policies: PolicyFile = Field(default=PolicyFile(), examples=["{file: policies.yaml}"])
     oncall: OnCallSettings = Field(default=OnCallSettings(), examples=["{fresh_for: 1m}"])
+    audit: AuditSettings = Field(default=AuditSettings(), examples=["{longest_text: 1MB}"])
 
     @classmethod
     def settings_customise_sources(

@@ -4,10 +4,11 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainValidator
 
 from broker.domain.duration import parse_duration
-from broker.domain.errors import InvalidDuration
+from broker.domain.errors import InvalidDuration, InvalidSize
+from broker.domain.size import parse_size
 from broker.domain.sqltext import ident
 
 
@@ -22,6 +23,13 @@ def _duration(value: Any) -> timedelta:
     try:
         return parse_duration(str(value))  # not pydantic's own reading: 8 would mean 8 seconds
     except InvalidDuration as fault:
+        raise ValueError(str(fault)) from None
+
+
+def _size(value: Any) -> int:
+    try:
+        return parse_size(str(value))
+    except InvalidSize as fault:
         raise ValueError(str(fault)) from None
 
 
@@ -47,6 +55,8 @@ def _email(text: str) -> str:
 
 SecretRef = Annotated[str, AfterValidator(_secret_ref)]
 Duration = Annotated[timedelta, PlainValidator(_duration)]
+Size = Annotated[int, BeforeValidator(_size)]  # a plain one would drop the bounds of fields
+"""In bytes."""
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Email = Annotated[str, AfterValidator(_email)]
 Name = Annotated[str, AfterValidator(_name)]

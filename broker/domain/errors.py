@@ -92,11 +92,36 @@ class InvalidDuration(Invalid):
         )
 
 
+class InvalidSize(Invalid):
+    code = "invalid-size"
+
+    def __init__(self) -> None:
+        super().__init__("a size is a whole number with its unit: B, kB, MB, GB or TB")
+
+
 class DurationTooLong(Invalid):
     code = "duration-too-long"
 
     def __init__(self, asked: str, longest: str, limit_set_by: str) -> None:
         super().__init__(f"{asked} is too long: {limit_set_by} allows at most {longest}")
+
+
+class BudgetTooLarge(Invalid):
+    """More of a budget would be left than its policy gives at once."""
+
+    code = "budget-too-large"
+
+    def __init__(self, asked: str, policy: str, most: int, what: str) -> None:
+        super().__init__(
+            f"{asked} are too many: policy {policy!r} allows at most {most:,} {what} more now"
+        )
+
+
+class NoSuchBudget(Invalid):
+    code = "no-such-budget"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the {what} of this grant are not bounded: it needs no more of them")
 
 
 class ScopeTooWide(Forbidden):
@@ -192,7 +217,7 @@ class NotThroughProxy(Invalid):
     def __init__(self, role: str) -> None:
         super().__init__(
             f"a membership of {role!r} is used without the proxy, so nothing would keep it to "
-            "networks or to one address; ask for a login"
+            "networks, to one address, or to what is said of statements; ask for a login"
         )
 
 
@@ -284,6 +309,16 @@ class NotApprover(Forbidden):
     code = "not-approver"
 
 
+class NotYoursToConfirm(Forbidden):
+    """A held commit waits for somebody else."""
+
+    code = "not-yours-to-confirm"
+
+    def __init__(self, *, by_approver: bool) -> None:
+        whom = "an approver of the grant, who is not its holder" if by_approver else "its person"
+        super().__init__(f"this commit waits for {whom}, and may be rolled back by either")
+
+
 class SelfApproval(Forbidden):
     code = "self-approval"
 
@@ -362,6 +397,13 @@ class SessionOver(Conflict):
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"session {session_id} has already ended")
+
+
+class CommitSettled(Conflict):
+    code = "commit-settled"
+
+    def __init__(self, held_id: str, decision: str) -> None:
+        super().__init__(f"commit {held_id} waits no longer: it was {decision}")
 
 
 class NothingInCommon(Conflict):

@@ -112,6 +112,8 @@ class RequestMade(Event):
     networks: tuple[Network, ...]
     pin_address: bool
     extends: str | None
+    more_rows: int = 0
+    more_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,10 +339,13 @@ class GrantEnding(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantExtended(Event):
+    """`conditions` are what its sessions are held to from here on."""
+
     kind = "grant.extended"
     was_until: datetime
     until: datetime
     reason: str
+    conditions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,6 +440,53 @@ class SessionKilled(Event):
     """Somebody wants the session to end, while its grant lives on."""
 
     kind = "session.killed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitHeld(Event):
+    """A transaction that changed many rows waits for somebody to confirm it."""
+
+    kind = "commit.held"
+    held_id: str
+    rows: int
+    by_approver: bool
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitDecided(Event):
+    kind = "commit.decided"
+    held_id: str
+    decision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementsRead(Event):
+    """Somebody looked at statements of others: those of the session, or in a list what `sessions`
+    were just running."""
+
+    kind = "statements.read"
+    sessions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRead(Event):
+    """Somebody took part of the record with them: how, what of it, and which (`only`)."""
+
+    kind = "record.read"
+    how: str
+    what: str
+    only: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementsDayDropped(Event):
+    """A day's statements were kept long enough: `rows` of its blocks up to number `through`."""
+
+    kind = "statements.day_dropped"
+    day: str
+    rows: int
+    through: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from broker.domain.errors import HeldByTicket, IllegalTransition
 from broker.domain.network import Address, Network
 from broker.domain.parameter import Parameter
 from broker.domain.person import Person
+from broker.domain.statement.conditions import NO_CONDITIONS, Conditions
 
 
 class GrantKind(StrEnum):
@@ -101,7 +102,8 @@ class Grant:
     `member` is the person's own role that gets it, if the kind is a membership. Sessions come from
     `networks`, or from anywhere if there are none; with `pin_address` all come from the address of
     the first, which is then `pinned_to`. A `sealed` one belongs to a break-glass ticket: its only
-    secret is in there, and its curfew is the ticket's until that is used.
+    secret is in there, and its curfew is the ticket's until that is used. `conditions` are what its
+    sessions are held to.
     """
 
     id: str
@@ -130,6 +132,7 @@ class Grant:
     parameters: tuple[Parameter, ...] = ()
     break_glass: bool = False
     sealed: bool = False
+    conditions: Conditions = NO_CONDITIONS
 
     def after(self, event: GrantEvent, now: datetime) -> "Grant":
         """Return the grant as `event` leaves it. Raises IllegalTransition."""
@@ -159,14 +162,19 @@ class Grant:
         """Return the grant so that the reaper leaves it to whoever is at it, for a moment."""
         return replace(self, next_attempt_at=now + _ATTENDED)
 
-    def extended(self, until: datetime) -> "Grant":
-        """Return the grant with a later curfew. Raises IllegalTransition unless it is active, and
-        HeldByTicket for one whose time a ticket has fixed."""
+    def extended(self, until: datetime, conditions: Conditions) -> "Grant":
+        """Return the grant with a later curfew, and what holds until then. Raises IllegalTransition
+        unless it is active, and HeldByTicket for one whose time a ticket has fixed."""
         if self.sealed:
             raise HeldByTicket(self.id)
         if self.state is not GrantState.ACTIVE:
             raise IllegalTransition(f"grant {self.id}", self.state, "extended")
-        return replace(self, expires_at=until, duration=until - self.granted_at)
+        return replace(
+            self,
+            expires_at=until,
+            duration=until - self.granted_at,
+            conditions=conditions,
+        )
 
     def used_until(self, until: datetime) -> "Grant":
         """Return a sealed grant whose ticket was used: its curfew only ever comes nearer."""

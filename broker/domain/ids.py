@@ -27,6 +27,7 @@ class IdKind(StrEnum):
     ALLOWANCE = "alw"
     SIGN_IN = "sgn"
     TICKET = "tkt"
+    HELD_COMMIT = "hld"
 
 
 def new_id(kind: IdKind, now: datetime, random: bytes) -> str:

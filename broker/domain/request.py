@@ -14,6 +14,7 @@ from broker.domain.errors import IllegalTransition
 from broker.domain.grant import GrantKind
 from broker.domain.network import Network, in_common
 from broker.domain.person import Person
+from broker.domain.statement.budget import NOTHING, Used
 
 
 class RequestState(StrEnum):
@@ -69,7 +70,7 @@ class AccessRequest:
     `person` has the groups and the manager that they had then. `duration` starts when the grant
     does, and `why` are the reasons that the policy gave. They mean to come from `networks` (none:
     anywhere), with `pin_address` from a single address. A request that `extends` a grant wants its
-    curfew moved by `duration`, and no grant of its own.
+    curfew moved by `duration`, if at all, `more` of its budgets, and no grant of its own.
     """
 
     id: str
@@ -93,6 +94,7 @@ class AccessRequest:
     pin_address: bool = False
     escalated_at: datetime | None = None
     extends: str | None = None
+    more: Used = NOTHING
 
     def after(self, event: RequestEvent, now: datetime, *, by: Cause) -> "AccessRequest":
         """Return the request as `event` leaves it. Raises IllegalTransition.

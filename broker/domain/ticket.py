@@ -3,7 +3,8 @@
 The client's user name carries the whole ticket, and its password is the ticket's secret:
 
     "ticket." ‖ base64url(payload ‖ Ed25519 signature over "pgcurfew ticket" ‖ payload)
-    payload = fixed part (version, times, SCRAM verifier of the secret) ‖ names ‖ networks
+    payload = fixed part (version, times, SCRAM verifier of the secret)
+              ‖ conditions, if flagged ‖ names ‖ networks
 
 So a proxy needs nothing but the public key, its own proxy key and its own record of uses. What the
 payload says is read only once its signature holds.
@@ -23,6 +24,8 @@ from broker.domain.errors import TicketTooLong
 from broker.domain.grant import Grant, GrantState
 from broker.domain.network import Address, Network
 from broker.domain.person import Person
+from broker.domain.statement.conditions import NO_CONDITIONS, Conditions
+from broker.domain.statement.packed import SIZE, pack, unpack
 from broker.domain.ticket_record import TicketUse
 
 Sign = Callable[[bytes], bytes]
@@ -43,6 +46,7 @@ _NAME = re.compile(rf"{re.escape(PREFIX)}([A-Za-z0-9_-]{{1,{MAX_NAME_CHARS - len
 # verifier: iterations, salt, StoredKey, ServerKey.
 _FIXED = Struct(">BBIIIHI16s32s32s")
 _PINNED = 1
+_CONDITIONED = 2  # a proxy that does not know of conditions refuses the ticket
 _NAMES = ("id", "grant_id", "login", "person", "target", "database", "role", "key_id")
 _ID = re.compile(r"tkt_[0-9a-z]{16}")  # proxies name files by it
 _BITS = {4: 32, 6: 128}
@@ -74,6 +78,7 @@ class Ticket:
     connection_limit: int
     verifier: Verifier
     pin_address: bool = False
+    conditions: Conditions = NO_CONDITIONS
 
     def as_grant(self, until: datetime, pinned_to: Address | None) -> Grant:
         """Return the grant as far as the ticket knows it, with `until` as its curfew."""
@@ -92,6 +97,7 @@ class Ticket:
             pin_address=self.pin_address,
             pinned_to=pinned_to if self.pin_address else None,
             sealed=True,
+            conditions=self.conditions,
         )
 
 
@@ -145,10 +151,11 @@ def read_unverified(user: str) -> Ticket | NotGenuine:
 def encode(ticket: Ticket) -> bytes:
     """Return the payload. Raises TicketTooLong."""
     verifier = ticket.verifier
+    conditioned = ticket.conditions != NO_CONDITIONS
     parts = [
         _FIXED.pack(
             _VERSION,
-            _PINNED if ticket.pin_address else 0,
+            (_PINNED if ticket.pin_address else 0) | (_CONDITIONED if conditioned else 0),
             int(ticket.not_before.timestamp()),
             int(ticket.expires.timestamp()),
             int(ticket.access.total_seconds()),
@@ -159,6 +166,8 @@ def encode(ticket: Ticket) -> bytes:
             verifier.server_key,
         )
     ]
+    if conditioned:
+        parts.append(pack(ticket.conditions))
     for name in _NAMES:
         text = getattr(ticket, name).encode()
         parts.append(len(text).to_bytes(2) + text)
@@ -205,10 +214,13 @@ def _decode(payload: bytes) -> Ticket:
     if len(payload) < _FIXED.size:
         raise _Malformed("it is too short")
     version, flags, not_before, expires, access, limit, *rest = _FIXED.unpack_from(payload)
-    if version != _VERSION or flags not in (0, _PINNED):
+    if version != _VERSION or flags & ~(_PINNED | _CONDITIONED):
         raise _Malformed(f"version {version}, flags {flags}")
     iterations, salt, stored_key, server_key = rest
-    names, place = {}, _FIXED.size
+    names, place, conditions = {}, _FIXED.size, NO_CONDITIONS
+    if flags & _CONDITIONED:
+        conditions = unpack(payload[place : place + SIZE])
+        place += SIZE
     for name in _NAMES:
         text, place = _next_text(payload, place)
         names[name] = text
@@ -222,7 +234,8 @@ def _decode(payload: bytes) -> Ticket:
         access=timedelta(seconds=access),
         connection_limit=limit,
         verifier=Verifier(salt, iterations, stored_key, server_key),
-        pin_address=flags == _PINNED,
+        pin_address=bool(flags & _PINNED),
+        conditions=conditions,
     )
 
 

@@ -10,6 +10,7 @@ GRANTS = "curfew_grants"  # payload: the id of a grant that changed
 CANCELS = "curfew_cancels"  # payload: the digest of a cancel key that a client presented
 CANCELLED = "curfew_cancelled"  # payload: such a digest, once its query has been cancelled
 SESSIONS = "curfew_sessions"  # payload: the id of a session that somebody wants to end
+COMMITS = "curfew_commits"  # payload: the id of a commit that is held, or is decided
 BANS = "curfew_bans"  # no payload: the list has changed
 
 
@@ -27,6 +28,10 @@ async def notify_cancelled(db: Db, digest: str) -> None:
 
 async def notify_session(db: Db, session_id: str) -> None:
     await db.execute("SELECT pg_notify($1, $2)", SESSIONS, session_id)
+
+
+async def notify_commit(db: Db, held_id: str) -> None:
+    await db.execute("SELECT pg_notify($1, $2)", COMMITS, held_id)
 
 
 async def notify_bans(db: Db) -> None:

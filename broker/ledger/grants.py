@@ -9,6 +9,8 @@ from broker.domain.grant import Grant, GrantEvent, GrantKind, GrantState
 from broker.domain.network import Address
 from broker.domain.parameter import Parameter
 from broker.domain.person import Person
+from broker.domain.statement.budget import Used
+from broker.domain.statement.conditions import conditions_from
 from broker.ledger.connection import Db
 from broker.ledger.sight import VISIBLE, Visible
 
@@ -16,13 +18,13 @@ COLUMNS = """
     g.id, g.request_id, g.person_id, p.email, p.name AS person_name, g.target, g.database, g.role,
     g.state, g.granted_at, g.expires_at, g.duration, g.end_reason, g.ended_by, g.end_comment,
     g.ended_at, g.attempts, g.next_attempt_at, g.last_error, g.kind, g.member, g.networks,
-    g.pin_address, g.pinned_to, g.parameters, g.break_glass, g.sealed
+    g.pin_address, g.pinned_to, g.parameters, g.break_glass, g.sealed, g.conditions
 """
 _SELECT = f"""
     SELECT {COLUMNS} FROM curfew.grants g JOIN curfew.people p ON p.id = g.person_id
 """  # noqa: S608  (constant text)
 _WITH_LOGIN = f"""
-    SELECT {COLUMNS}, l.name AS login
+    SELECT {COLUMNS}, l.name AS login, g.rows_sent, g.bytes_sent
       FROM curfew.grants g
       JOIN curfew.people p ON p.id = g.person_id
       LEFT JOIN curfew.logins l ON l.grant_id = g.id
@@ -31,11 +33,12 @@ _WITH_LOGIN = f"""
 _INSERT = """
     INSERT INTO curfew.grants (id, request_id, person_id, target, database, role, state,
                                granted_at, expires_at, next_attempt_at, kind, member, networks,
-                               pin_address, duration, parameters, break_glass, sealed)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                               pin_address, duration, parameters, break_glass, sealed,
+                               conditions)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 """
 _PAGE = f"""
-    SELECT {COLUMNS}, l.name AS login
+    SELECT {COLUMNS}, l.name AS login, g.rows_sent, g.bytes_sent
       FROM curfew.grants g
       JOIN curfew.people p ON p.id = g.person_id
       JOIN curfew.requests r ON r.id = g.request_id
@@ -80,10 +83,14 @@ _COUNT_LIVING = """
 """
 _SAVE_ACTIVATED = """
     UPDATE curfew.grants
-       SET state = $2, expires_at = $3, duration = $4, next_attempt_at = $5, networks = $6
+       SET state = $2, expires_at = $3, duration = $4, next_attempt_at = $5, networks = $6,
+           conditions = $7
      WHERE id = $1
 """
 _SAVE_CURFEW = "UPDATE curfew.grants SET expires_at = $2, duration = $3 WHERE id = $1"
+_SAVE_EXTENDED = """
+    UPDATE curfew.grants SET expires_at = $2, duration = $3, conditions = $4 WHERE id = $1
+"""
 _SAVE = """
     UPDATE curfew.grants
        SET state = $3, end_reason = $4, ended_by = $5, end_comment = $6, ended_at = $7,
@@ -113,6 +120,7 @@ async def insert(db: Db, grant: Grant) -> None:
         [[each.name, each.value] for each in grant.parameters],
         grant.break_glass,
         grant.sealed,
+        grant.conditions.to_json(),
     )
 
 
@@ -121,10 +129,10 @@ async def fetch(db: Db, grant_id: str) -> Grant | None:
     return from_row(row) if row else None
 
 
-async def fetch_with_login(db: Db, grant_id: str) -> tuple[Grant, str | None] | None:
-    """Return the grant and the name of its login, if it has one of its own."""
+async def fetch_with_login(db: Db, grant_id: str) -> tuple[Grant, str | None, Used] | None:
+    """Return the grant, the name of its login, if it has one of its own, and what was used."""
     row = await db.fetchrow(_WITH_LOGIN, grant_id)
-    return (from_row(row), row["login"]) if row else None
+    return (from_row(row), row["login"], used_of(row)) if row else None
 
 
 async def lock(db: Db, grant_id: str) -> Grant | None:
@@ -134,11 +142,11 @@ async def lock(db: Db, grant_id: str) -> Grant | None:
 
 async def fetch_page(
     db: Db, visible: Visible, *, state: GrantState | None, before: str | None, limit: int
-) -> list[tuple[Grant, str | None]]:
+) -> list[tuple[Grant, str | None, Used]]:
     """Return at most `limit` grants that a person may see, newest first, with the names of their
-    logins."""
+    logins and what was used."""
     rows = await db.fetch(_PAGE, *visible.arguments, state, before, limit)
-    return [(from_row(row), row["login"]) for row in rows]
+    return [(from_row(row), row["login"], used_of(row)) for row in rows]
 
 
 async def lock_overdue(db: Db, now: datetime, limit: int) -> list[Grant]:
@@ -170,6 +178,13 @@ async def overlaps(db: Db, grant: Grant) -> bool:
     return bool(await db.fetchval(_OVERLAPS, grant.target, grant.role, grant.id, grant.granted_at))
 
 
+async def save_extended(db: Db, grant: Grant) -> None:
+    """Store when the grant ends, and what it is held to from now on."""
+    await db.execute(
+        _SAVE_EXTENDED, grant.id, grant.expires_at, grant.duration, grant.conditions.to_json()
+    )
+
+
 async def save_curfew(db: Db, grant: Grant) -> None:
     """Store when the grant ends."""
     await db.execute(_SAVE_CURFEW, grant.id, grant.expires_at, grant.duration)
@@ -185,6 +200,7 @@ async def save_activated(db: Db, grant: Grant) -> None:
         grant.duration,
         grant.next_attempt_at,
         grant.networks,
+        grant.conditions.to_json(),
     )
 
 
@@ -238,7 +254,12 @@ def from_row(row: asyncpg.Record) -> Grant:
         parameters=tuple(_parameter(*each) for each in row["parameters"]),
         break_glass=row["break_glass"],
         sealed=row["sealed"],
+        conditions=conditions_from(row["conditions"]),
     )
+
+
+def used_of(row: asyncpg.Record) -> Used:
+    return Used(row["rows_sent"], row["bytes_sent"])
 
 
 def _parameter(name: str, value: str | list[str]) -> Parameter:

@@ -7,6 +7,7 @@ import asyncpg
 
 from broker.domain.credential import Verifier
 from broker.domain.grant import Grant
+from broker.domain.statement.budget import NOTHING, Used
 from broker.ledger import grants
 from broker.ledger.connection import Db
 
@@ -73,13 +74,15 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class ProxyLogin:
-    """What a proxy knows of a login: its grant, and how to verify the user's secret."""
+    """What a proxy knows of a login: its grant, how to verify the user's secret, and what the
+    grant's sessions have used of its budgets."""
 
     name: str
     connection_limit: int
     grant: Grant
     key_id: str
     verifier: Verifier
+    used: Used = NOTHING
 
 
 async def insert(db: Db, grant_id: str, *, name: str, connection_limit: int) -> None:
@@ -158,4 +161,5 @@ def _proxy_login(row: asyncpg.Record) -> ProxyLogin:
         grant=grants.from_row(row),
         key_id=row["key_id"],
         verifier=Verifier(row["salt"], row["iterations"], row["stored_key"], row["server_key"]),
+        used=grants.used_of(row),
     )

@@ -23,8 +23,10 @@ _PROXY_PRIVILEGES = (
     "GRANT USAGE ON SCHEMA curfew TO {role}",
     "GRANT SELECT ON curfew.proxy_logins TO {role}",
     "GRANT SELECT (grant_id, stored_key), UPDATE (rejected_at) ON curfew.logins TO {role}",
-    "GRANT SELECT (id, state, expires_at, pin_address, pinned_to), UPDATE (pinned_to) "
-    "ON curfew.grants TO {role}",
+    "GRANT SELECT (id, state, expires_at, pin_address, pinned_to, rows_sent, bytes_sent), "
+    "UPDATE (pinned_to, rows_sent, bytes_sent) ON curfew.grants TO {role}",
+    "GRANT SELECT, INSERT, UPDATE (decision, decided_by, decided_at) ON curfew.held_commits "
+    "TO {role}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON curfew.bans TO {role}",
     "GRANT SELECT, INSERT, UPDATE (ended_at, end_reason, bytes_from_client, bytes_to_client) "
     "ON curfew.sessions TO {role}",
@@ -34,6 +36,11 @@ _PROXY_PRIVILEGES = (
     "GRANT INSERT (ticket_id, worker_id, used_at, until, client_address) ON curfew.ticket_uses "
     "TO {role}",
     "GRANT SELECT, INSERT, UPDATE (lines) ON curfew.ticket_journals TO {role}",
+    # What is on record they can only add to; of statements they cannot even read their own.
+    "GRANT SELECT, INSERT, UPDATE ON curfew.spools TO {role}",
+    "GRANT SELECT (number, hash), INSERT ON curfew.statement_blocks TO {role}",
+    "GRANT INSERT ON curfew.statements, curfew.late_outcomes TO {role}",
+    "GRANT SELECT ON curfew.sink_sessions TO {role}",
 )
 
 

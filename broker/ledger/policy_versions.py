@@ -16,6 +16,7 @@ _SELECT = """
 _NEWEST = _SELECT + " WHERE kind = $1 ORDER BY number DESC LIMIT 1"
 _ONE = _SELECT + " WHERE number = $1"
 _BEFORE = _SELECT + " WHERE kind = $1 AND number < $2 ORDER BY number DESC LIMIT 1"
+_AT = _SELECT + " WHERE kind = $1 AND loaded_at <= $2 ORDER BY number DESC LIMIT 1"
 _PAGE = """
     SELECT number, kind, digest, loaded_at, loaded_by FROM curfew.policy_versions
      WHERE kind = ANY ($1) AND ($2::bigint IS NULL OR number < $2)
@@ -64,6 +65,12 @@ async def fetch_newest(db: Db, kind: VersionKind) -> Version | None:
 
 async def fetch(db: Db, number: int) -> Version | None:
     row = await db.fetchrow(_ONE, number)
+    return _version(row) if row else None
+
+
+async def fetch_at(db: Db, kind: VersionKind, at: datetime) -> Version | None:
+    """Return what was in force at a time."""
+    row = await db.fetchrow(_AT, kind, at)
     return _version(row) if row else None
 
 

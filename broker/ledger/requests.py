@@ -8,6 +8,7 @@ import asyncpg
 from broker.domain.grant import GrantKind
 from broker.domain.person import Person, PersonKind
 from broker.domain.request import AccessRequest, Comment, Decision, RequestState, Verdict
+from broker.domain.statement.budget import Used
 from broker.ledger.connection import Db
 from broker.ledger.sight import VISIBLE, Visible
 
@@ -16,7 +17,8 @@ _SELECT = """
            r.person_manager, r.requester_id, a.email AS requester_email, a.name AS requester_name,
            r.target, r.database, r.role, r.duration, r.reason, r.source, r.policy, r.why, r.state,
            r.created_at, r.lapses_at, r.closed_at, r.kind, r.networks, r.pin_address,
-           r.escalated_at, r.extends, coalesce(g.id, r.extends) AS grant_id
+           r.escalated_at, r.extends, coalesce(g.id, r.extends) AS grant_id,
+           r.more_rows, r.more_bytes
       FROM curfew.requests r
       JOIN curfew.people p ON p.id = r.person_id
       JOIN curfew.people a ON a.id = r.requester_id
@@ -26,9 +28,9 @@ _INSERT = """
     INSERT INTO curfew.requests (id, person_id, requester_id, person_groups, person_manager, target,
                                  database, role, duration, reason, source, policy, why, state,
                                  created_at, lapses_at, kind, networks, pin_address, extends,
-                                 policy_version)
+                                 policy_version, more_rows, more_bytes)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-            $20, $21)
+            $20, $21, $22, $23)
 """
 _LOCK = _SELECT + " WHERE r.id = $1 FOR UPDATE OF r"
 _PAGE = f"""
@@ -126,12 +128,20 @@ async def insert(db: Db, request: AccessRequest, *, policy_version: int | None) 
         request.pin_address,
         request.extends,
         policy_version,
+        request.more.rows,
+        request.more.bytes,
     )
 
 
 async def fetch(db: Db, request_id: str) -> AccessRequest | None:
     row = await db.fetchrow(_SELECT + " WHERE r.id = $1", request_id)
     return _request(row) if row else None
+
+
+async def fetch_of_grant(db: Db, grant_id: str) -> list[AccessRequest]:
+    """Return the request that led to the grant, and those to extend it, the oldest first."""
+    rows = await db.fetch(_SELECT + " WHERE $1 IN (g.id, r.extends) ORDER BY r.id", grant_id)
+    return [_request(row) for row in rows]
 
 
 async def lock(db: Db, request_id: str) -> AccessRequest | None:
@@ -267,6 +277,7 @@ def _request(row: asyncpg.Record) -> AccessRequest:
         pin_address=row["pin_address"],
         escalated_at=row["escalated_at"],
         extends=row["extends"],
+        more=Used(row["more_rows"], row["more_bytes"]),
     )
 
 

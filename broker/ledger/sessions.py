@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 
@@ -98,9 +99,11 @@ _LOST = """
     RETURNING s.id, s.grant_id
 """
 _SEEN = """
-    INSERT INTO curfew.workers (id, description, seen_at) VALUES ($1, $2, $3)
-    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
+    INSERT INTO curfew.workers (id, description, seen_at, condition) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at,
+        condition = CASE WHEN $5 THEN excluded.condition ELSE workers.condition END
 """
+_CONDITIONS = "SELECT id, seen_at, condition FROM curfew.workers ORDER BY id"
 _FORGET_WORKERS = "DELETE FROM curfew.workers WHERE seen_at <= $1"
 
 
@@ -135,6 +138,15 @@ class Counted:
 
     total: int
     open: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCondition:
+    """What a worker of a proxy, or its shipper, said of itself with its last sign of life."""
+
+    id: str
+    seen_at: datetime
+    condition: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +241,12 @@ async def fetch(db: Db, ids: list[str]) -> list[SessionRow]:
     return [_session(row) for row in rows]
 
 
+async def fetch_of_grant(db: Db, grant_id: str) -> list[SessionRow]:
+    """Return all sessions of the grant, the oldest first."""
+    rows = await db.fetch(_SELECT + " WHERE s.grant_id = $1 ORDER BY s.id", grant_id)
+    return [_session(row) for row in rows]
+
+
 async def fetch_page(
     db: Db,
     visible: Visible,
@@ -256,8 +274,22 @@ async def close_lost(db: Db, *, seen_before: datetime, now: datetime) -> list[tu
     return [(row["id"], row["grant_id"]) for row in rows]
 
 
-async def save_worker_seen(db: Db, worker_id: str, description: str, now: datetime) -> None:
-    await db.execute(_SEEN, worker_id, description, now)
+async def save_worker_seen(
+    db: Db,
+    worker_id: str,
+    description: str,
+    now: datetime,
+    condition: dict[str, Any] | None = None,
+) -> None:
+    """Note that a process of a proxy lives, and what it says of itself; without a `condition`, what
+    it said last still holds."""
+    known = condition is not None
+    await db.execute(_SEEN, worker_id, description, now, condition or {}, known)
+
+
+async def fetch_conditions(db: Db) -> list[WorkerCondition]:
+    """Return what the processes of the proxies said of themselves last."""
+    return [WorkerCondition(**dict(row)) for row in await db.fetch(_CONDITIONS)]
 
 
 def _session(row: asyncpg.Record) -> SessionRow:

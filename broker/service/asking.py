@@ -233,6 +233,8 @@ class Asking:
             networks=request.networks,
             pin_address=request.pin_address,
             extends=request.extends,
+            more_rows=request.more.rows,
+            more_bytes=request.more.bytes,
         )
         await audit.append(db, event, actor=request.requester.email, now=self._context.now())
 

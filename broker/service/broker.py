@@ -16,12 +16,19 @@ from broker.service.approvals import Approvals, Consent
 from broker.service.asking import Asking, Wish
 from broker.service.authentication import Authentication
 from broker.service.bans import Bans
+from broker.service.checkpoints import Checkpoints
 from broker.service.circumstances import Circumstances
 from broker.service.context import Context
+from broker.service.copying import Copying
 from broker.service.doctor import Doctor
+from broker.service.evidence import Evidence
+from broker.service.exports import Exports
 from broker.service.extensions import Extensions, More
+from broker.service.following import Following
 from broker.service.grants import Credential, GrantDetails, Grants
 from broker.service.health import Health
+from broker.service.held_commits import HeldCommits
+from broker.service.instruments import Instruments
 from broker.service.logins import Logins
 from broker.service.means import Means
 from broker.service.memberships import Memberships
@@ -31,22 +38,27 @@ from broker.service.policies import Policies
 from broker.service.policy_history import PolicyHistory
 from broker.service.policy_questions import PolicyQuestions
 from broker.service.policy_replay import PolicyReplay
+from broker.service.privilege_fit import PrivilegeFits
 from broker.service.proofs import Proofs
 from broker.service.receipts import Receipts
 from broker.service.reconcile import Reconciliation
 from broker.service.refusals import Refusals
 from broker.service.requests import RequestDetails, Requests
+from broker.service.retention import Retention
 from broker.service.reviews import Reviews
 from broker.service.role_checks import RoleChecks
 from broker.service.rotation import Rotation
 from broker.service.sealing import Sealing
 from broker.service.sessions import Sessions
 from broker.service.sign_ins import SignIns
+from broker.service.statements import Statements, Watched
 from broker.service.sweep import Sweep
 from broker.service.ticket_uses import TicketUses
 from broker.service.tickets import Tickets
 from broker.service.tokens import Tokens
 from broker.service.trail import Trail
+from broker.service.trail_sealing import TrailSealing
+from broker.service.verification import Verification
 from broker.service.work import Work
 
 # How long a caller waits for a target. The work is in the ledger: what is not done by then, or
@@ -103,6 +115,14 @@ class Broker:
         self.reconciliation = Reconciliation(context, self.alarms)
         self.rotation = Rotation(context)
         self.sessions = Sessions(context)
+        self.copying = Copying(context)
+        self.instruments = Instruments(context)
+        self.held_commits = HeldCommits(context)
+        self.statements = Statements(context)
+        self.exports = Exports(context)
+        self.evidence = Evidence(context, self.exports)
+        self.following = Following(context)
+        self.privilege_fits = PrivilegeFits(context)
         self.bans = Bans(context)
         self.tokens = Tokens(context, self.people)
         self.tickets = Tickets(context, self.work)
@@ -116,6 +136,10 @@ class Broker:
         self.health = Health(context)
         self.doctor = Doctor(context)
         self.trail = Trail(context)
+        self.trail_sealing = TrailSealing(context)
+        self.checkpoints = Checkpoints(context)
+        self.retention = Retention(context)
+        self.verification = Verification(context)
         self.paging = Paging(context)
 
     async def ask(self, wish: Wish, requester: Person) -> RequestDetails:
@@ -180,6 +204,26 @@ class Broker:
         """Take the grant away and remove its login. It has ended, or is still revoking."""
         await self.grants.revoke(grant_id, person, reason=reason, reach=reach)
         return await self._attend(grant_id)
+
+    async def watch_sessions(
+        self,
+        person: Person,
+        *,
+        grant_id: str | None,
+        is_open: bool | None,
+        before: str | None,
+        limit: int,
+    ) -> Sequence[Watched]:
+        """Return the sessions that the person may see, newest first, and what they do."""
+        rows = await self.sessions.list(
+            person, grant_id=grant_id, is_open=is_open, before=before, limit=limit
+        )
+        return await self.statements.watch(rows, person)
+
+    async def watch_session(self, session_id: str, person: Person) -> Watched:
+        """Raises NotFound for a session that is not there or not this person's to see."""
+        row = await self.sessions.get(session_id, person)
+        return await self.statements.watch_one(row, person)
 
     async def kill_session(
         self, session_id: str, person: Person, *, reach: frozenset[Reach] = EVERY_REACH

@@ -1,6 +1,6 @@
 """What every use case needs, put together once by the entry point."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
 from broker.domain.network import Network
 from broker.domain.on_call import NotPaged, OnCallNow, Page, Paged
 from broker.domain.policy.book import PolicyBook
+from broker.domain.statement.checkpoint import Checkpoint
 from broker.domain.version import VersionKind
 from broker.ledger.connection import Pool
 from broker.service.in_force import Live, OperatorFiles
@@ -113,6 +114,34 @@ class Pager(Protocol):
         """Page whoever is on call in the schedule. Raises PageFailed: try again later."""
 
 
+class Signing(Protocol):
+    """Signs checkpoints, and tells ours from others."""
+
+    def sign(self, body: str) -> tuple[str, bytes]:
+        """Return the key's id and the signature."""
+
+    def is_genuine(self, checkpoint: Checkpoint) -> bool: ...
+
+    def public_pem(self) -> str:
+        """Return every public key that was ever used here, as PEM, one after the other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordTerms:
+    """How the record is kept. Statements are for ever, unless `keep_statements` says how long."""
+
+    signing: Signing
+    checkpoint_every: timedelta
+    keep_statements: timedelta | None = None
+
+
+class RecordSink(Protocol):
+    """Whoever else wants a copy of the record."""
+
+    async def send(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Send each as a line of JSON, in order. Returns once they are there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetTerms:
     """How a target is to be treated."""
@@ -144,6 +173,8 @@ class Context:
     host: str
     on_call: OnCall
     pager: Pager
+    record: RecordTerms
+    sink: RecordSink | None
     now: Callable[[], datetime]
     random: Callable[[int], bytes]
 

@@ -1,15 +1,16 @@
-"""Asking for a grant to end later, through the policy that gave it."""
+"""Asking for a grant to end later, or to be good for more, through the policy that gave it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 from broker.domain.authorization import EVERY_REACH, Reach
-from broker.domain.errors import HeldByTicket, IllegalTransition, NotApprover
+from broker.domain.errors import HeldByTicket, IllegalTransition, Invalid, NotApprover
 from broker.domain.grant import GrantState
 from broker.domain.ids import IdKind
 from broker.domain.person import SYSTEM, Person
 from broker.domain.policy.decision import Outcome
 from broker.domain.request import AccessRequest, Cause, RequestState, Terms
+from broker.domain.statement.budget import NOTHING, Used
 from broker.ledger import requests
 from broker.ledger.connection import Db, transaction
 from broker.ledger.sight import Visible
@@ -23,11 +24,12 @@ from broker.service.visible import require_visible, ties, visible_to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class More:
-    """How much later a grant is to end, and why."""
+    """How much later a grant is to end, how much more its sessions may be sent, and why."""
 
     duration: timedelta
     reason: str
     source: str | None
+    budget: Used = NOTHING
 
 
 class Extensions:
@@ -51,11 +53,14 @@ class Extensions:
         *,
         reach: frozenset[Reach] = EVERY_REACH,
     ) -> AccessRequest:
-        """Ask for it, and move the curfew if nobody else has to agree: the grant's sessions go on.
+        """Ask for it, and move the curfew if nobody else has to agree: the grant's sessions go on,
+        held to what the policy says by now.
 
         The holder asks; an approver who asks consents with it. Raises what the policy has against
         it: never may more be left than it gives at once.
         """
+        if not more.duration and more.budget == NOTHING:
+            raise Invalid("say how much longer, or how many rows or bytes more")
         visible = await visible_to(self._context, person)
         async with transaction(self._context.ledger) as db:
             grant, original = await require_visible(db, visible, grant_id)
@@ -102,6 +107,7 @@ class Extensions:
             networks=grant.networks,
             pin_address=grant.pin_address,
             extends=grant.id,
+            more=more.budget,
         )
         version = self._context.policy_version
         await self._asking.write_down(db, request, policy_version=version)

@@ -27,7 +27,10 @@ from broker.domain.policy.decision import Decision, Outcome, recheck
 from broker.domain.policy.quorum import Panel
 from broker.domain.policy.rule import Policy, Start
 from broker.domain.request import AccessRequest, Cause, RequestEvent, Terms
-from broker.ledger import audit, grants, logins, memberships, requests
+from broker.domain.statement.budget import Used, why_not_more
+from broker.domain.statement.budget import extended as more_of
+from broker.domain.statement.conditions import describe
+from broker.ledger import audit, grants, logins, memberships, requests, usage
 from broker.ledger.channel import notify_grant
 from broker.ledger.connection import Db
 from broker.ledger.memberships import Membership
@@ -96,14 +99,16 @@ class Giving:
         against it."""
         grant = await grants.fetch(db, case.request.extends or "")
         assert grant is not None
-        now = case.facts.now
-        left = grant.expires_at + agreement.terms.duration - now
-        terms = agreement.terms._replace(duration=left)
-        decision, policy = self._decide(case, terms, agreed=False)
+        more = agreement.terms.duration
+        decision, policy = self._decide(case, _remaining(case, agreement, grant), agreed=False)
         assert decision.duration is not None
         assert policy.approval is not None
+        used = await usage.fetch(db, grant.id)
+        require_budget(policy, grant, used, case.request)
+        gained = case.facts.now + decision.duration - grant.expires_at
         # What they would get at once is less than they have: others may agree to more.
-        if now + decision.duration <= grant.expires_at and not policy.approval.is_standing:
+        falls_short = gained <= timedelta() if more else gained < timedelta()
+        if falls_short and not policy.approval.is_standing:
             return Outcome.ASK
         return decision.outcome
 
@@ -120,7 +125,7 @@ class Giving:
             self._require_given(case, decision)
         assert decision.duration is not None
         active = grant.activated(decision.duration, now).attended(now)
-        active = replace(active, networks=decision.networks)
+        active = replace(active, networks=decision.networks, conditions=policy.conditions)
         await grants.save_activated(db, active)
         await self._intend(db, active, policy)
         event = GrantActivated(
@@ -187,6 +192,7 @@ class Giving:
             pin_address=agreement.terms.pin_address or role.pin_address,
             parameters=policy.parameters,
             break_glass=agreement.break_glass,
+            conditions=policy.conditions,
         )
         require_enforceable(grant.kind, grant.role, grant.networks, pin_address=grant.pin_address)
         return grant
@@ -203,19 +209,23 @@ class Giving:
         fetch = grants.lock if login is None else grants.fetch
         grant = await fetch(db, request.extends)
         assert grant is not None
-        decision = self._decide_more(case, agreement, grant)
+        decision, policy = self._decide_more(case, agreement, grant)
         assert decision.duration is not None
-        until = case.facts.now + decision.duration
-        extended = grant.extended(until)
-        if login is not None:
+        used = await usage.fetch(db, grant.id)
+        require_budget(policy, grant, used, request)
+        held_to = more_of(policy.conditions, grant.conditions, used, request.more)
+        moves = agreement.terms.duration > timedelta()
+        until = case.facts.now + decision.duration if moves else grant.expires_at
+        extended = grant.extended(until, held_to)
+        if login is not None and moves:
             assert login.oid is not None
             target = self._context.target(grant.target, grant.role)
             async with turn(db, target.name):
                 await move_curfew(target, login.oid, until)
             latest = await grants.lock(db, grant.id)
             assert latest is not None
-            extended = latest.extended(until)
-        await grants.save_curfew(db, extended)
+            extended = latest.extended(until, held_to)
+        await grants.save_extended(db, extended)
         await notify_grant(db, grant.id)
         event = GrantExtended(
             request_id=request.id,
@@ -223,21 +233,23 @@ class Giving:
             was_until=grant.expires_at,
             until=extended.expires_at,
             reason=request.reason,
+            conditions=describe(extended.conditions),
         )
         await audit.append(db, event, actor=agreement.actor, now=self._context.now())
         return extended, decision
 
-    def _decide_more(self, case: Case, agreement: Agreement, grant: Grant) -> Decision:
-        """Return what the policy says to a later curfew. Raises PolicyDenied unless it is later, or
-        if sessions may come from where the policy no longer lets them."""
+    def _decide_more(
+        self, case: Case, agreement: Agreement, grant: Grant
+    ) -> tuple[Decision, Policy]:
+        """Return what the policy says to a later curfew. Raises PolicyDenied unless it is later, if
+        it is to be, or if sessions may come from where the policy no longer lets them."""
         now = case.facts.now
-        left = grant.expires_at + agreement.terms.duration - now
-        terms = agreement.terms._replace(duration=left)
+        terms = _remaining(case, agreement, grant)
         decision, policy = self._decide(case, terms, agreed=not agreement.at_once)
         if agreement.at_once:
             self._require_given(case, decision)
         assert decision.duration is not None
-        if now + decision.duration <= grant.expires_at:
+        if agreement.terms.duration and now + decision.duration <= grant.expires_at:
             why = "; ".join(cuts_of(decision))
             raise PolicyDenied(f"grant {grant.id} cannot end later than it does: {why}")
         if decision.networks != grant.networks:
@@ -245,7 +257,7 @@ class Giving:
                 f"policy {policy.name!r} has come to bound networks, and grant {grant.id} may be "
                 "used from anywhere: make a new request"
             )
-        return decision
+        return decision, policy
 
     async def _intend(self, db: Db, grant: Grant, policy: Policy) -> None:
         """Write down what the grant is to give on its target."""
@@ -285,6 +297,19 @@ def ask_of(
         reason=request.reason,
         networks=networks,
     )
+
+
+def require_budget(policy: Policy, grant: Grant, used: Used, request: AccessRequest) -> None:
+    """Raises BudgetTooLarge or NoSuchBudget."""
+    refusal = why_not_more(policy.name, policy.conditions, grant.conditions, used, request.more)
+    if refusal is not None:
+        raise refusal
+
+
+def _remaining(case: Case, agreement: Agreement, grant: Grant) -> Terms:
+    """Return the terms of an extension as those of a grant that would begin now."""
+    left = grant.expires_at + agreement.terms.duration - case.facts.now
+    return agreement.terms._replace(duration=left)
 
 
 def policy_gone(name: str) -> PolicyDenied:

@@ -23,7 +23,8 @@ from broker.domain.events import CredentialHandedOut, GrantEnding
 from broker.domain.grant import Grant, GrantEvent, GrantState
 from broker.domain.person import Person
 from broker.domain.request import Verdict
-from broker.ledger import audit, findings, grants, logins, requests
+from broker.domain.statement.budget import NOTHING, Used
+from broker.ledger import audit, findings, grants, logins, requests, usage
 from broker.ledger.channel import notify_grant
 from broker.ledger.connection import Db, reading, transaction
 from broker.ledger.findings import StoredFinding
@@ -38,10 +39,12 @@ from broker.target.login import give_keys
 
 @dataclass(frozen=True, slots=True)
 class GrantDetails:
-    """`login` is the ephemeral role of a grant that has one of its own."""
+    """`login` is the ephemeral role of a grant that has one of its own, `used` what its sessions
+    were sent so far."""
 
     grant: Grant
     login: str | None
+    used: Used = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,7 +276,8 @@ class Grants:
 
     async def _details(self, db: Db, grant: Grant) -> GrantDetails:
         login = await logins.fetch(db, grant.id)
-        return GrantDetails(grant, login.name if login else None)
+        used = await usage.fetch(db, grant.id)
+        return GrantDetails(grant, login.name if login else None, used)
 
 
 async def end_grant(

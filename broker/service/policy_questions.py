@@ -16,6 +16,7 @@ from broker.domain.policy.ask import Ask, Facts
 from broker.domain.policy.book import PolicyBook
 from broker.domain.policy.explanation import Explanation, Part, explain
 from broker.domain.policy.rule import Policy
+from broker.domain.statement.conditions import describe
 from broker.ledger.connection import Db, reading
 from broker.service.circumstances import Circumstances
 from broker.service.context import Context
@@ -63,6 +64,10 @@ class Answered:
     @property
     def policy(self) -> Policy | None:
         return self.explanation.decision.policy
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return describe(self.policy.conditions) if self.policy is not None else ()
 
     @property
     def approvers(self) -> tuple[str, ...]:

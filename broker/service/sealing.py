@@ -34,6 +34,7 @@ from broker.domain.network import Network
 from broker.domain.person import Person
 from broker.domain.policy.rule import Policy
 from broker.domain.request import AccessRequest, Cause, RequestEvent, RequestState
+from broker.domain.statement.conditions import NO_CONDITIONS
 from broker.domain.ticket import Sign, Ticket, encode, seal
 from broker.ledger import audit, grants, logins, requests, reviews, tickets
 from broker.ledger.connection import transaction
@@ -110,6 +111,7 @@ class Sealing:
             connection_limit=_connection_limit(role, policy),
             verifier=verifier_of(keys, salt, USER_ITERATIONS),
             pin_address=role.pin_address,
+            conditions=policy.conditions if policy is not None else NO_CONDITIONS,
         )
         encode(ticket)  # before anything is made for one that would be too long
         await self._intend(ticket, person, policy, actor)
@@ -182,6 +184,7 @@ class Sealing:
             pin_address=ticket.pin_address,
             parameters=policy.parameters if policy is not None else (),
             sealed=True,
+            conditions=ticket.conditions,
         )
         async with transaction(self._context.ledger) as db:
             await requests.insert(db, request, policy_version=None)

@@ -2,20 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 
 from broker.domain.authorization import EVERY_REACH, Reach
-from broker.domain.errors import NotFound, SessionOver
-from broker.domain.events import SessionClosed, SessionKilled
+from broker.domain.errors import SessionOver
+from broker.domain.events import CommitDecided, SessionClosed, SessionKilled
 from broker.domain.person import SYSTEM, Person
-from broker.ledger import audit, sessions
+from broker.domain.statement.held_commit import CommitDecision
+from broker.ledger import audit, held_commits, sessions
 from broker.ledger.channel import notify_session
 from broker.ledger.connection import Db, reading, transaction
 from broker.ledger.sessions import SessionRow
-from broker.ledger.sight import Visible
 from broker.service.context import Context
-from broker.service.visible import require_ender, require_visible, visible_to
+from broker.service.visible import find_session, require_ender, visible_to
 
 # Workers say that they live every few seconds (proxy.gate); this many missed means dead.
 _WORKER_SILENCE = timedelta(seconds=30)
@@ -53,7 +52,8 @@ class Sessions:
         """Raises NotFound for a session that is not there or not this person's to see."""
         visible = await visible_to(self._context, person)
         async with transaction(self._context.ledger) as db:
-            return await self._visible(db, session_id, visible)
+            row, _grant = await find_session(db, visible, session_id)
+            return row
 
     async def kill(
         self, session_id: str, person: Person, *, reach: frozenset[Reach] = EVERY_REACH
@@ -65,7 +65,7 @@ class Sessions:
         """
         visible = await visible_to(self._context, person)
         async with transaction(self._context.ledger) as db:
-            row = await self._visible(db, session_id, visible)
+            row, _grant = await find_session(db, visible, session_id)
             await require_ender(db, visible, row.grant_id, reach)
             if not await self._mark_killed(db, [session_id], person):
                 raise SessionOver(session_id)
@@ -93,7 +93,8 @@ class Sessions:
         return rows
 
     async def close_lost(self) -> None:
-        """Record the end of sessions whose proxy worker has died."""
+        """Record the end of sessions whose proxy worker has died, and of the commits that they, or
+        others that have ended, held."""
         now = self._context.now()
         async with transaction(self._context.ledger) as db:
             lost = await sessions.close_lost(db, seen_before=now - _WORKER_SILENCE, now=now)
@@ -102,13 +103,14 @@ class Sessions:
                     session_id=session_id, grant_id=grant_id, reason="worker lost"
                 )
                 await audit.append(db, event, actor=SYSTEM, now=now)
-
-    async def _visible(self, db: Db, session_id: str, visible: Visible) -> SessionRow:
-        for row in await sessions.fetch(db, [session_id]):
-            with suppress(NotFound):
-                await require_visible(db, visible, row.grant_id)
-                return row
-        raise NotFound("session", session_id)
+            for held in await held_commits.settle_lost(db, now):
+                decided = CommitDecided(
+                    session_id=held.session_id,
+                    grant_id=held.grant_id,
+                    held_id=held.id,
+                    decision=CommitDecision.LOST.value,
+                )
+                await audit.append(db, decided, actor=SYSTEM, now=now)
 
     async def _mark_killed(self, db: Db, ids: Sequence[str], person: Person) -> Sequence[str]:
         """Tell the proxies and record who wants it. Returns which of them were open."""

@@ -9,6 +9,8 @@ caller came with goes.
 The same rule stands here for one and in `ledger.sight` for many.
 """
 
+from contextlib import suppress
+
 from broker.domain.authorization import Reach
 from broker.domain.errors import NotApprover, NotFound
 from broker.domain.grant import Grant
@@ -17,8 +19,9 @@ from broker.domain.person import Person
 from broker.domain.policy.quorum import Panel
 from broker.domain.policy.rule import Policy
 from broker.domain.request import AccessRequest
-from broker.ledger import grants, requests
+from broker.ledger import grants, requests, sessions
 from broker.ledger.connection import Db
+from broker.ledger.sessions import SessionRow
 from broker.ledger.sight import Visible
 from broker.service.context import Context
 
@@ -77,6 +80,16 @@ async def require_visible(db: Db, visible: Visible, grant_id: str) -> tuple[Gran
     if grant is None or request is None or not shows(visible, request):
         raise NotFound("grant", grant_id)
     return grant, request
+
+
+async def find_session(db: Db, visible: Visible, session_id: str) -> tuple[SessionRow, Grant]:
+    """Return a session with its grant. Raises NotFound for one that is not there or not this
+    person's to see."""
+    for row in await sessions.fetch(db, [session_id]):
+        with suppress(NotFound):
+            grant, _request = await require_visible(db, visible, row.grant_id)
+            return row, grant
+    raise NotFound("session", session_id)
 
 
 async def require_ender(db: Db, visible: Visible, grant_id: str, reach: frozenset[Reach]) -> Grant:

@@ -210,6 +210,11 @@ def encode_error(
     return _encode_report(b"E", "FATAL", sqlstate, message, detail, hint)
 
 
+def encode_statement_error(sqlstate: str, message: str, *, hint: str | None = None) -> bytes:
+    """Return an ErrorResponse after which the session goes on."""
+    return _encode_report(b"E", "ERROR", sqlstate, message, None, hint)
+
+
 def encode_notice(message: str, *, hint: str | None = None) -> bytes:
     """Return a NoticeResponse, which may come between any two messages once a client is in."""
     return _encode_report(b"N", "NOTICE", "00000", message, None, hint)

@@ -101,4 +101,4 @@ async def test_an_operator_verifies_the_receipts(service: Service) -> None:
     environment = {**service.environment(DEV), "PGCURFEW_CONFIG": str(service.stage.config)}
     done = run_pgcurfew(environment, "audit", "verify")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("receipts: the chain holds.\n")
+    assert done.stdout.endswith("The record holds.\n")

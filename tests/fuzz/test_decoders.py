@@ -6,8 +6,10 @@ second gets further.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from itertools import islice, pairwise
 from struct import pack
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -15,7 +17,11 @@ from hypothesis import strategies as st
 
 from broker.config.network_file import read_allowed, read_networks
 from broker.domain.credential import ClientKeys, verifier_of
+from broker.domain.statement.conditions import CommitGate, Conditions, Recorded, StatementKind
+from broker.domain.statement.statement import Ending, Protocol
+from broker.sql.kinds import statements_of
 from proxy.scram import ClientExchange, ScramError, ServerExchange
+from proxy.spool.records import Begin, Closed, DamagedRecord, End, encode_record, read_record
 from proxy.startup import (
     Authenticate,
     Startup,
@@ -25,7 +31,8 @@ from proxy.startup import (
     wanted_database,
 )
 from proxy.upstream import LoggedIn, Refused, Send, UpstreamLogin
-from proxy.wire.boundary import Boundary
+from proxy.watch import Watch
+from proxy.wire.boundary import Boundary, Notable
 from proxy.wire.errors import WireError
 from proxy.wire.framing import Frame, Frames
 from proxy.wire.messages import (
@@ -62,6 +69,9 @@ from proxy.wire.proxy_header import (
     looks_like_header,
     read_header,
 )
+from proxy.wire.requests import Requests
+from tests.support import messages as m
+from tests.support.record import SESSION, MemorySpool, transcript
 
 KEYS = ClientKeys(bytes(range(32)), bytes(range(32, 64)))
 VERIFIER = verifier_of(KEYS, b"sixteen of salt.", 1)
@@ -428,3 +438,117 @@ def test_a_network_file_is_read_or_its_first_fault_is_named(
     for read in (read_networks, read_allowed):
         with suppress(ValueError):
             read(path)
+
+
+SAID = [
+    m.query("SELECT 1"),
+    m.query("BEGIN; UPDATE t SET a = 1"),
+    m.parse("s", "DELETE FROM t WHERE a = $1", 23),
+    m.bind("s", b"1", None, portal="p", formats=(1, 0)),
+    m.execute("p"),
+    m.close("s"),
+    m.call(1_299),
+    m.copy_data() + m.COPY_DONE,
+    m.SYNC,
+]
+HEARD = [
+    m.PARSED + m.BOUND,
+    m.ROW + m.complete("SELECT 1"),
+    m.failed() + m.ready(b"E"),
+    m.SUSPENDED + m.EMPTY + m.CLOSED + m.CALLED,
+    m.COPY_IN,
+    m.ready(),
+]
+RECORDS = [
+    encode_record(each)
+    for each in (
+        Begin(
+            session_id=SESSION,
+            seq=1,
+            started_at_us=1,
+            protocol=Protocol.EXTENDED,
+            text=b"SELECT $1",
+            text_bytes=5_000,
+            text_sha256=bytes(32),
+            parameter_types=(23,),
+            parameters=(b"1", None),
+        ),
+        End(
+            session_id=SESSION,
+            seq=1,
+            ending=Ending.DONE,
+            duration_us=1,
+            rows=None,
+            tag=b"SELECT 1",
+            sqlstate=b"00000",
+            bytes_from_client=1,
+            bytes_to_client=1,
+        ),
+        Closed(SESSION),
+    )
+]
+
+
+class TestRecord:
+    """What both sides may say to a session that is on record, and what may be in a spool."""
+
+    @given(data=st.data())
+    def test_what_a_client_says_is_the_same_in_any_pieces(self, data: st.DataObject) -> None:
+        stream = b"".join(data.draw(st.lists(anything_like(SAID), max_size=5)))
+
+        def read(pieces: Sequence[bytes]) -> list[object]:
+            requests, found = Requests(32), list[object]()
+            with suppress(WireError):
+                for piece in pieces:
+                    position = 0
+                    while position < len(piece):
+                        position, request = requests.next_in(piece, position)
+                        found += [] if request is None else [request]
+            return found
+
+        whole = read([stream])
+        assert read(data.draw(pieces_of(stream))) == whole
+        assert read(single_bytes(stream)) == whole
+
+    @given(data=st.data())
+    def test_what_is_notable_is_the_same_in_any_pieces(self, data: st.DataObject) -> None:
+        stream = b"".join(data.draw(st.lists(st.sampled_from(HEARD), max_size=6)))
+
+        def read(pieces: Sequence[bytes]) -> list[Notable]:
+            boundary = Boundary()
+            for piece in pieces:
+                boundary.advance(piece)
+            return boundary.notable
+
+        assert read(data.draw(pieces_of(stream))) == read([stream]) == read(single_bytes(stream))
+
+    @given(data=st.data())
+    def test_a_spool_has_records_or_is_damaged(self, data: st.DataObject) -> None:
+        payload = data.draw(anything_like([each[8:] for each in RECORDS]))
+        framed = pack("<II", len(payload), crc32(payload)) + payload
+        for stored in (data.draw(anything_like(RECORDS)), framed):
+            with suppress(DamagedRecord):
+                read = read_record(stored, 0)
+                assert read is None or read[1] <= len(stored)
+
+    @pytest.mark.parametrize("gated", [False, True])
+    @given(data=st.data())
+    def test_a_session_is_recorded_and_judged_whatever_is_said(
+        self, data: st.DataObject, *, gated: bool
+    ) -> None:
+        spool = MemorySpool()
+        record = transcript(spool, longest_text=1_024, recorded=Recorded.VALUES)
+        gate = CommitGate(rows=1, within=timedelta(minutes=1)) if gated else None
+        refused = frozenset({StatementKind.DELETE})
+        watch = Watch(Conditions(commit_gate=gate, refused=refused), record, statements_of)
+        said = st.tuples(st.just(value=True), anything_like(SAID))
+        heard = st.tuples(st.just(value=False), anything_like(HEARD))
+        with suppress(WireError):
+            for from_client, message in data.draw(st.lists(said | heard, max_size=10)):
+                if not from_client:
+                    record.server_says(message)
+                    continue
+                watch.judge(message[0] if message else 0, message[5:])
+                record.client_says(message)
+        record.close()
+        assert len(spool.ends) == len(spool.begun)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.newest
 
 REFUSED = {401, 403, 404}
 # What the policy has against it, whoever asks.
-POLICYS = {"not-escalatable", "approvers-only", "approval-needed"}
+POLICYS = {"not-escalatable", "approvers-only", "approval-needed", "not-yours-to-confirm"}
 # How one comes in: what they refuse is what they are shown, whoever shows it.
 WAYS_IN = {
     "POST /sign-in",
@@ -56,9 +56,11 @@ BODIES: dict[str, dict[str, str]] = {
 }
 
 
-async def path_of(house: House, route: str, holding: Holding) -> str:  # noqa: C901  (flat)
+async def path_of(house: House, route: str, holding: Holding) -> str:  # noqa: C901, PLR0912  (flat)
     """Return the route's path with something in it that could be acted on."""
     path = route.partition(" ")[2]
+    if path == "/v1/audit/stream":
+        return f"{path}?follow=false"  # it would go on for ever
     if "{" not in path:
         return path
     match path.removeprefix("/v1").split("/")[1:3]:
@@ -68,6 +70,8 @@ async def path_of(house: House, route: str, holding: Holding) -> str:  # noqa: C
             return path.format(id=holding.grant)
         case ["sessions", _]:
             return path.format(id=holding.session)
+        case ["held-commits", _]:
+            return path.format(id=await house.held_commit(holding))
         case ["alarms", _]:
             return path.format(id=await house.alarm(holding.grant))
         case ["bans", _]:

@@ -30,6 +30,10 @@ EVERYTHING_AT_ONCE = "everything@example.com"
 """An operator, a reviewer and an auditor."""
 JOB = "deploy-orders@service.machine"
 NOBODY = "nobody"
+_HOLD = """
+    INSERT INTO curfew.held_commits (id, session_id, grant_id, rows, by_approver, held_at, ends_at)
+    VALUES ($1, $2, $3, 1000, false, now(), now() + interval '5 minutes')
+"""
 _BAN = ThrottleRules(failures=1, window=timedelta(minutes=10), ban=timedelta(minutes=15))
 
 
@@ -82,7 +86,9 @@ class House:
         headers = {"Authorization": f"Bearer {bearer}"}
         async with self.client.request(method, path, json=body or {}, headers=headers) as response:
             is_json = response.content_type.endswith(("/json", "+json"))
-            return response.status, await response.json() if is_json else await response.text()
+            if is_json:
+                return response.status, await response.json()
+            return response.status, await response.text(errors="replace")
 
     async def listed(self, who: str, path: str) -> set[str]:
         """Return the ids of what the person's list has."""
@@ -98,6 +104,13 @@ class House:
         session = await opened(ledger, given)
         await close(ledger, session, "client closed")
         return Holding(email, asked.request.id, given.grant.id, session)
+
+    async def held_commit(self, holding: Holding) -> str:
+        """Hold a commit of the person's session, for whoever holds the grant."""
+        held_id = f"hld_{next(self.numbers):016}"
+        async with transaction(self.broker.context.ledger) as db:
+            await db.execute(_HOLD, held_id, holding.session, holding.grant)
+        return held_id
 
     async def alarm(self, grant_id: str | None) -> str:
         key = f"trouble {next(self.numbers)}"

@@ -141,7 +141,15 @@ class Service:
 
     def workers(self) -> list[int]:
         """Return the pids of the proxy's workers."""
-        return [pid for child in children(self.process.pid) for pid in children(child)]
+        return self._proxies("worker")
+
+    def shippers(self) -> list[int]:
+        """Return the pid of what takes statements from the proxy to the ledger, if it runs."""
+        return self._proxies("ship")
+
+    def _proxies(self, which: str) -> list[int]:
+        everybody = [pid for child in children(self.process.pid) for pid in children(child)]
+        return [pid for pid in everybody if which in command_line(pid)]
 
 
 @contextmanager
@@ -210,7 +218,7 @@ def is_open(port: int) -> bool:
 
 
 def wait_for(
-    condition: Callable[[], bool],
+    condition: Callable[[], object],
     process: "subprocess.Popen[bytes] | None" = None,
     log: Path | None = None,
 ) -> None:
@@ -221,6 +229,14 @@ def wait_for(
         assert process is None or process.poll() is None, f"it ended:\n{said}"
         assert time.monotonic() < deadline, f"it never happened:\n{said}"
         time.sleep(0.02)
+
+
+def command_line(pid: int) -> list[str]:
+    """Return the words of a process's command; none if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
 
 
 def children(pid: int) -> list[int]:

@@ -29,7 +29,13 @@ from broker.service.broker import Broker
 from broker.service.sealing import NewTicket, Order
 from tests.support.cable import Cable, lay_cable
 from tests.support.people import HOUR
-from tests.support.service import children, clean_environment, is_open, wait_for
+from tests.support.service import (
+    children,
+    clean_environment,
+    command_line,
+    is_open,
+    wait_for,
+)
 from tests.support.stage import DEV, Stage
 
 OPERATOR = "operator:test"
@@ -112,7 +118,8 @@ class TicketProxy:
         return psycopg.connect(**self.parameters(new, **overrides), autocommit=True)  # type: ignore[arg-type]
 
     def workers(self) -> list[int]:
-        return children(self.process.pid)
+        everybody = children(self.process.pid)
+        return [pid for pid in everybody if "worker" in command_line(pid)]
 
     def answers(self) -> bool:
         return is_open(self.port)

@@ -8,12 +8,13 @@ import pytest
 
 from broker.config.faults import SettingsError, keys
 from broker.config.policy_file import parse_policies
-from broker.config.policy_models import ApprovalRule, Policies, PolicyRule
+from broker.config.policy_models import ApprovalRule, Policies, PolicyRule, StatementsRule
 from broker.config.settings import Settings, load_settings
 from broker.domain.person import Person, PersonKind
 from broker.domain.policy.ask import Ask, Facts
 from broker.domain.policy.book import PolicyBook
 from broker.domain.policy.decision import Decision, decide
+from broker.domain.statement.conditions import StatementKind
 from tests.support.settings_files import write_settings
 
 DOC = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
@@ -64,7 +65,8 @@ def test_every_example_is_a_file_that_works(settings: Settings, block: str) -> N
 
 def test_every_key_has_its_row() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \|", DOC, re.MULTILINE))
-    assert rows == {*keys(PolicyRule), *keys(ApprovalRule)}
+    kinds = set(StatementKind)
+    assert rows == {*keys(PolicyRule), *keys(ApprovalRule), *keys(StatementsRule), *kinds}
     assert all(f"`{key}" in DOC for key in keys(Policies))
 
 
@@ -108,6 +110,14 @@ def test_every_key_has_its_row() -> None:
             "policy 'no-writing-contractors' denies 'orders_writer' in database 'orders' "
             "on target 'orders'",
         ),
+        (
+            "careful-writers",
+            DEVELOPER,
+            "orders_writer",
+            "a transaction that changed more than 1,000 rows is held at COMMIT for at most 10m, "
+            "until an approver other than its holder confirms it",
+        ),
+        ("careful-writers", DEVELOPER, "orders_writer", "at most 100,000 rows are returned"),
         (
             "migrations",
             DEVELOPER,

@@ -11,6 +11,7 @@ from broker.domain.policy.ask import Facts
 from broker.domain.policy.book import PolicyBook
 from broker.domain.policy.resources import Resource, is_glob
 from broker.domain.policy.rule import Policy, Start
+from broker.domain.statement.conditions import describe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,7 @@ def _notes(policy: Policy, person: Person, facts: Facts) -> Iterator[str]:
         yield f"at most {policy.at_once} at once"
     if policy.starts is Start.FIRST_USE:
         yield "the clock starts with the first use"
+    yield from describe(policy.conditions)
 
 
 def _removals(policy: Policy, target: str, database: str, role: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from broker.domain.policy.book import PolicyBook
 from broker.domain.policy.fit import ways_around, why_not
 from broker.domain.policy.rule import Policy
 from broker.domain.policy.terms import Misfits
+from broker.domain.statement.conditions import describe
 
 _MOST_POLICIES = 3  # that almost fit and say why not, to whoever asked; explanation has them all
 
@@ -168,6 +169,7 @@ def _given(
             f"policy {policy.name!r} gives {_wish(ask)}",
             _who_agrees(approval, at_once[1] if at_once else None, ask),
             *(f"cut to {format_duration(cut.to)}: {cut.by}" for cut in cuts),
+            *describe(policy.conditions),
         ),
     )
 

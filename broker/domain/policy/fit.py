@@ -58,7 +58,8 @@ def _not_so(policy: Policy, ask: Ask) -> Iterator[BrokerError]:
         yield too_long(policy, ask.duration)
     if policy.reason_required and not ask.reason.strip():
         yield ReasonRequired(policy.name)
-    if ask.kind is GrantKind.MEMBERSHIP and (policy.networks or ask.networks):
+    bound = policy.networks or ask.networks or policy.conditions.bind
+    if ask.kind is GrantKind.MEMBERSHIP and bound:
         yield NotThroughProxy(ask.role)
     for network in ask.networks:
         if policy.networks and not lies_in(network, policy.networks):

@@ -8,6 +8,7 @@ from broker.domain.policy.approvers import other_ways, who_approves
 from broker.domain.policy.ask import Ask, Facts
 from broker.domain.policy.book import PolicyBook
 from broker.domain.policy.decision import Outcome, decide
+from broker.domain.statement.conditions import describe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Answer:
     networks: tuple[Network, ...]
     approvers: tuple[str, ...]
     other_ways: tuple[str, ...]
+    conditions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +54,6 @@ def _answer(book: PolicyBook, ask: Ask, facts: Facts) -> tuple[Answer, tuple[str
         networks=decision.networks,
         approvers=who_approves(policy, ask.person) if policy is not None else (),
         other_ways=other_ways(policy) if policy is not None else (),
+        conditions=describe(policy.conditions) if policy is not None else (),
     )
     return answer, decision.why

@@ -11,6 +11,7 @@ from broker.domain.policy.approval import Approval
 from broker.domain.policy.hours import WeeklyHours
 from broker.domain.policy.people import NOBODY, People
 from broker.domain.policy.resources import Resources
+from broker.domain.statement.conditions import NO_CONDITIONS, Conditions
 from broker.domain.undo import SweepRules
 
 
@@ -32,7 +33,7 @@ class Policy:
     `hours` bound when something is given, and until when; those of one that denies, when it does.
     `parameters` and `connection_limit` take the place of the catalog role's, for logins.
     `on_behalf` may ask for others who are requesters. `at_once` is how many living grants a machine
-    may have.
+    may have. `conditions` are what sessions are held to.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Policy:
     on_behalf: People = NOBODY
     at_once: int | None = None
     sweep: SweepRules = field(default_factory=SweepRules)
+    conditions: Conditions = NO_CONDITIONS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "networks", joined(self.networks))

@@ -42,6 +42,7 @@ class Terms:
     reason_required: int
     duration_required: int
     pre_approval_required: int
+    conditioned: int
     longest: Scale[timedelta]
     at_once: Scale[int]
     hours: HoursIndex
@@ -73,6 +74,7 @@ class Terms:
             reason_required=those(each for each in policies if each.reason_required),
             duration_required=those(each for each in policies if each.duration_required),
             pre_approval_required=those(each for each in policies if each.pre_approval_required),
+            conditioned=those(each for each in policies if each.conditions.bind),
             longest=Scale.of((each.max_duration, bits[each.name]) for each in policies),
             at_once=Scale.of(
                 (each.at_once, bits[each.name]) for each in policies if each.at_once is not None
@@ -97,7 +99,7 @@ class Terms:
         if not ask.reason.strip():
             found |= self.reason_required
         if ask.kind is GrantKind.MEMBERSHIP:
-            return -1 if ask.networks else found | self.networks.bounded
+            return -1 if ask.networks else found | self.networks.bounded | self.conditioned
         for network in ask.networks:
             found |= self.networks.outside(network)
         return found

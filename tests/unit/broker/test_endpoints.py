@@ -28,10 +28,12 @@ from broker.endpoints import (
     read_proxy_keys,
     read_ticket_key,
     read_ticket_public_keys,
+    sink_address,
     state_dir,
     target_address,
 )
 from broker.ledger.connection import LedgerLogin
+from broker.sink.address import HttpsSink, SyslogSink
 from proxy.own_certificate import CertificateFiles, ensure_certificate
 from tests.support.settings_files import write_settings
 from tests.support.tickets import make_ticket_key
@@ -264,3 +266,37 @@ def test_a_certificate_of_the_operators_own_is_found_beside_the_settings(tmp_pat
         Path("/run/secrets/proxy.key"),
         tmp_path / "state" / "proxy-root.pem",
     )
+
+
+def test_a_copy_of_the_record_goes_where_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sink_address(*load(tmp_path)) is None
+    syslog = sink_address(*load(tmp_path, {"audit": {"sink": {"syslog": "[::1]:6514"}}}))
+    assert isinstance(syslog, SyslogSink)
+    assert (syslog.host, syslog.port, syslog.name) == ("::1", 6514, "syslog ::1:6514")
+    url = "https://siem.example.com/ingest?key=k"
+    sink = {"url": url, "token": "env:SIEM_TOKEN"}
+    with pytest.raises(SettingsError, match="SIEM_TOKEN"):
+        sink_address(*load(tmp_path, {"audit": {"sink": sink}}))
+    monkeypatch.setenv("SIEM_TOKEN", "a token")
+    https = sink_address(*load(tmp_path, {"audit": {"sink": sink}}))
+    assert isinstance(https, HttpsSink)
+    assert (https.url, https.token) == (url, "a token")
+    assert https.name == "https://siem.example.com/ingest", "the rest may be a secret"
+
+
+@pytest.mark.parametrize(
+    ("sink", "says"),
+    [
+        ({"syslog": "siem.example.com"}, "audit.sink.syslog: must be HOST:PORT"),
+        ({"syslog": ":6514"}, "audit.sink.syslog: must be HOST:PORT"),
+        ({"syslog": "siem:0"}, "audit.sink.syslog: must be HOST:PORT"),
+        ({"syslog": "siem:1", "root_certificate": "none.pem"}, "audit.sink.root_certificate"),
+    ],
+)
+def test_a_sink_that_cannot_be_reached_like_that_is_named(
+    tmp_path: Path, sink: dict[str, str], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        sink_address(*load(tmp_path, {"audit": {"sink": sink}}))

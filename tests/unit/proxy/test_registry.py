@@ -9,8 +9,8 @@ import pytest
 
 from broker.domain.grant import Grant, GrantState
 from broker.domain.person import Person
+from proxy.goodbye import Goodbye
 from proxy.registry import Registry, cancel_digest
-from proxy.relay import Goodbye
 
 SHUTDOWN = Goodbye("shutdown", "57P01", "this server is shutting down")
 _numbers = itertools.count()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Self
 
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.relay import Goodbye, Relay
+from proxy.goodbye import Goodbye
+from proxy.relay import Relay
 from proxy.stream import MessageStream
 from proxy.wire.messages import TERMINATE, encode_error, encode_frame
+from tests.support.record import MemorySpool, transcript
 
 QUERY = encode_frame(b"Q", b"select 1\0")
 ROW = encode_frame(b"D", b"\0\x01\0\0\0\x011")
@@ -24,6 +27,9 @@ REVOKED = Goodbye("revoked", "57P01", "access ended: grant grt_1 was revoked")
 NOTICE = encode_frame(b"N", b"SNOTICE\0Mtwo minutes left\0\0")
 LOST = encode_error("08006", "the target closed the connection")
 
+messages_of_any_kind = st.lists(
+    st.builds(encode_frame, st.binary(min_size=1, max_size=1), st.binary(max_size=50)), max_size=8
+).map(b"".join)
 messages = st.lists(
     st.builds(encode_frame, st.sampled_from([b"D", b"C", b"Z", b"T"]), st.binary(max_size=30)),
     min_size=1,
@@ -128,7 +134,9 @@ class Session:
     """A relay between two fake peers, run by hand."""
 
     def __init__(self) -> None:
-        self.relay = Relay()
+        self.spool = MemorySpool()
+        self.waiting: list[Callable[[], None]] = []
+        self.relay = Relay(transcript(self.spool), self.waiting.append)
         self._client, self._upstream = MessageStream(1024), MessageStream(1024)
         self.client, self.upstream = FakeTransport(self._client), FakeTransport(self._upstream)
         self._client.connection_made(self.client)
@@ -140,6 +148,12 @@ class Session:
         with contextlib.suppress(StopIteration):  # over before it began
             self._waiting_for = self._running.send(None)
         return self
+
+    def let_go_on(self) -> None:
+        """There may be room in the record again."""
+        waiting, self.waiting[:] = tuple(self.waiting), ()
+        for call in waiting:
+            call()
 
     def is_over(self) -> bool:
         """Whether `run` has nothing left to wait for; if so, it returns."""
@@ -173,15 +187,18 @@ class TestPassing:
         assert session.upstream.written == QUERY
         assert session.client.written == ROW + READY
 
-    @given(pieces=st.lists(st.tuples(st.booleans(), st.binary())))
-    async def test_nothing_in_the_bytes_makes_a_difference(
-        self, pieces: list[tuple[bool, bytes]]
+    @given(asked=messages_of_any_kind, answered=messages_of_any_kind, data=st.data())
+    async def test_nothing_in_the_messages_makes_a_difference(
+        self, asked: bytes, answered: bytes, data: st.DataObject
     ) -> None:
+        """However they are cut, and in whatever order both sides speak."""
         session = begun()
-        for from_client, data in pieces:
-            (session.client if from_client else session.upstream).receive(data)
-        asked = b"".join(data for from_client, data in pieces if from_client)
-        answered = b"".join(data for from_client, data in pieces if not from_client)
+        left = {True: asked, False: answered}
+        while left[True] or left[False]:
+            from_client = data.draw(st.booleans()) if all(left.values()) else bool(left[True])
+            size = data.draw(st.integers(1, len(left[from_client])))
+            part, left[from_client] = left[from_client][:size], left[from_client][size:]
+            (session.client if from_client else session.upstream).receive(part)
         assert session.upstream.written == asked
         assert session.client.written == answered
         assert session.relay.bytes_from_client == len(asked)
@@ -250,6 +267,67 @@ class TestBackPressure:
     async def test_a_quarter_of_a_megabyte_may_wait_on_each_side(self) -> None:
         session = begun()
         assert (session.client.high_water, session.upstream.high_water) == (262_144, 262_144)
+
+
+class TestRecord:
+    async def test_nothing_is_passed_on_that_is_not_on_record(self) -> None:
+        session = begun()
+        session.spool.full = True
+        session.client.receive(QUERY)
+        assert (session.upstream.written, session.spool.texts) == (b"", [])
+        assert not session.client.reading
+        session.spool.full = False
+        session.let_go_on()
+        assert (session.upstream.written, session.spool.texts) == (QUERY, ["select 1"])
+        assert session.client.reading
+
+    async def test_what_comes_while_the_record_is_full_waits_in_its_order(self) -> None:
+        session = begun()
+        session.spool.full = True
+        session.client.receive(QUERY)
+        session.client.receive(QUERY[:3])
+        session.spool.full = False
+        session.let_go_on()
+        session.client.receive(QUERY[3:])
+        assert session.upstream.written == QUERY + QUERY
+
+    async def test_a_full_record_may_stay_full(self) -> None:
+        session = begun()
+        session.spool.full = True
+        session.client.receive(QUERY)
+        session.let_go_on()
+        assert session.upstream.written == b""
+        assert not session.client.reading
+        session.spool.full = False
+        session.let_go_on()
+        assert session.upstream.written == QUERY
+
+    async def test_a_session_ends_although_its_record_is_full(self) -> None:
+        session = begun()
+        session.spool.full = True
+        session.client.receive(QUERY)
+        session.relay.end(REVOKED)
+        assert session.client.reading
+        session.spool.full = False
+        session.let_go_on()
+        assert session.upstream.written == b""
+        assert session.client.written == REVOKED.encode()
+
+    async def test_a_length_that_no_server_takes_ends_the_session(self) -> None:
+        """Or else the server might see other messages than the record."""
+        session = begun()
+        session.client.receive(b"Q\0\0\0\3select 1\0")
+        assert session.upstream.written == b""
+        assert b"C08P01" in session.client.written
+
+    async def test_a_client_that_does_not_wait_for_answers_is_made_to(self) -> None:
+        session = begun()
+        session.client.receive(encode_frame(b"S", b"") * 20_001)
+        assert not session.client.reading
+        session.upstream.receive(READY * 10_001)
+        assert not session.client.reading
+        session.upstream.receive(READY)
+        assert session.client.reading
 
 
 class TestEnd:

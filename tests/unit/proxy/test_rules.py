@@ -46,6 +46,7 @@ def rules(
         limits=Limits(1, 1, 1, 1),
         guide=Guide(),
         startup_timeout_s=1.0,
+        longest_text=1024,
     )
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from api.cli.proxy_process import proxy_environment
 from broker.config.settings import Settings
 
@@ -54,8 +56,16 @@ def test_a_proxy_gets_its_own_secrets_the_settings_and_nothing_else() -> None:
     }
 
 
-def test_what_signs_tickets_stays_out_of_proxies() -> None:
-    keys = {"current": "k1", "proxy_keys": {"k1": "env:OLD_KEY"}, "ticket_key": "env:PATH"}
+def test_a_proxy_gets_the_token_of_the_sink() -> None:
+    sink = {"url": "https://siem.example.com/ingest", "token": "env:SIEM_TOKEN"}
+    environment = {**ENVIRONMENT, "SIEM_TOKEN": "6"}
+    assert "SIEM_TOKEN" in proxy_environment(_settings(audit={"sink": sink}), environment)
+    assert "SIEM_TOKEN" not in proxy_environment(_settings(), environment)
+
+
+@pytest.mark.parametrize("key", ["ticket_key", "audit_key"])
+def test_what_signs_tickets_and_checkpoints_stays_out_of_proxies(key: str) -> None:
+    keys = {"current": "k1", "proxy_keys": {"k1": "env:OLD_KEY"}, key: "env:PATH"}
     assert "PATH" not in proxy_environment(_settings(keys=keys), ENVIRONMENT)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.assembly.cookie_keys import _make, read_cookie_keys
+from broker.assembly.cookie_keys import read_cookie_keys
+from broker.assembly.kept_file import _put
 from broker.config.faults import SettingsError
 from broker.config.settings import load_settings
 from tests.support.settings_files import write_settings
@@ -35,7 +36,7 @@ def test_without_any_one_is_made_for_us_alone_and_kept(tmp_path: Path) -> None:
 def test_one_that_another_process_has_just_made_stays(tmp_path: Path) -> None:
     (made,) = _keys(tmp_path)
     path = tmp_path / "state" / "cookie-key"
-    _make(path)
+    _put(path, "01" * 32)
     assert _keys(tmp_path) == (made,)
     assert list(path.parent.iterdir()) == [path]
 

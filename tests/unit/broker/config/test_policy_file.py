@@ -23,6 +23,13 @@ from broker.domain.policy.hours import Span, WeeklyHours
 from broker.domain.policy.people import People
 from broker.domain.policy.resources import Resource, Resources
 from broker.domain.policy.rule import Policy, Start
+from broker.domain.statement.conditions import (
+    NO_CONDITIONS,
+    CommitGate,
+    Conditions,
+    Recorded,
+    StatementKind,
+)
 from broker.domain.undo import SweepRules
 from tests.support.policies import group, people
 from tests.support.settings_files import ABSENT, changed, write_settings
@@ -51,6 +58,10 @@ KINDS = (
     "'default_privilege', 'security_definer_function', 'trigger', 'event_trigger', 'rule', "
     "'policy', 'expression', 'publication', 'subscription', 'foreign_server', 'user_mapping', "
     "'extension', 'large_object' or 'object'"
+)
+STATEMENTS = (
+    "'write', 'delete', 'unbounded_write', 'ddl', 'role', 'password', 'copy', 'program', "
+    "'procedure', 'lock', 'maintenance', 'setting', 'listen' or 'prepared_transaction'"
 )
 SOME_POLICIES = "[{name: readers, …}]"
 DURATION = "write 90s, 30m, 8h, 2d or ISO 8601, for example PT1H"
@@ -93,6 +104,11 @@ policies:
     on_behalf: {people: [lead@example.com], machines: [chat@service.machine]}
     at_once: 3
     sweep: {accept: [object, extension], undo: [trigger]}
+    statements:
+      parameters: values
+      refuse: [ddl, role]
+      budget: {rows: 100000, bytes: 1GB}
+      commit_gate: {rows: 1000, within: 10m, by: approver}
   - name: deploys
     requesters: {machines: [ci@service.machine]}
     resources: [{target: orders}]
@@ -166,6 +182,13 @@ OWNERS = Policy(
     sweep=SweepRules(
         accept=frozenset({FindingKind.OBJECT, FindingKind.EXTENSION}),
         undo=frozenset({FindingKind.TRIGGER}),
+    ),
+    conditions=Conditions(
+        parameters=Recorded.VALUES,
+        max_rows=100_000,
+        max_bytes=1024**3,
+        commit_gate=CommitGate(rows=1000, within=timedelta(minutes=10), by_approver=True),
+        refused=frozenset({StatementKind.DDL, StatementKind.ROLE}),
     ),
 )
 DEPLOYS = Policy(
@@ -526,6 +549,61 @@ def test_a_fault_at_the_top_names_its_line_place_reason_and_an_example(
             {"accept": ["trigger", "object"], "undo": ["object", "trigger"]},
             f"sweep: 'object' is both accepted and undone: choose one; for example: {SOME_SWEEP}",
         ),
+        (
+            "statements.parameters",
+            True,
+            "statements.parameters: must be 'off', 'types' or 'values'; for example: types",
+        ),
+        (
+            "statements.refuse",
+            ["ddl", "roles"],
+            f"statements.refuse.1: must be {STATEMENTS}; for example: [ddl, role]",
+        ),
+        (
+            "statements.refused",
+            ["ddl"],
+            "statements.refused: is not a known key; did you mean refuse? "
+            "for example: refuse: [ddl, role]",
+        ),
+        (
+            "statements.budget",
+            {},
+            "statements.budget: bounds nothing: say rows or bytes; "
+            "for example: {rows: 100000, bytes: 1GB}",
+        ),
+        (
+            "statements.budget.rows",
+            0,
+            "statements.budget.rows: must be greater than or equal to 1; for example: 100000",
+        ),
+        (
+            "statements.budget.bytes",
+            1000,
+            "statements.budget.bytes: a size is a whole number with its unit: B, kB, MB, GB or "
+            "TB; for example: 1GB",
+        ),
+        (
+            "statements.commit_gate",
+            {"within": "5m"},
+            "statements.commit_gate.rows: is missing; for example: 1000",
+        ),
+        (
+            "statements.commit_gate",
+            {"rows": 1000, "by": "manager"},
+            "statements.commit_gate.by: must be 'person' or 'approver'; for example: approver",
+        ),
+        (
+            "statements.commit_gate",
+            {"rows": 1000, "within": "2h"},
+            "statements.commit_gate.within: what is held keeps its locks: 1h is the most; "
+            "for example: 5m",
+        ),
+        (
+            "statements",
+            {"commit_gate": {"rows": 1000}, "refuse": ["write"]},
+            "statements.commit_gate: never has anything to hold beside refuse: [write]: drop one; "
+            "for example: refuse: [ddl]",
+        ),
     ],
 )
 def test_a_fault_in_a_policy_names_the_policy_by_its_place(
@@ -700,3 +778,33 @@ def test_a_machine_must_be_known(settings: Settings) -> None:
         "policies.yaml:9: policies.0.requesters.machines.0: no machine 'cj@service.machine' in "
         "identity.machines or identity.workloads; did you mean ci@service.machine?"
     ]
+
+
+@pytest.mark.parametrize("key", ["idle_in_transaction_timeout", "transaction_timeout"])
+def test_nothing_is_held_for_longer_than_its_session_may_idle(settings: Settings, key: str) -> None:
+    (policy,) = SMALLEST["policies"]
+    gate = {"rows": 1000, "within": "5m"}
+    wanted = changed(policy, {"statements": {"commit_gate": gate}, "session": {key: "5m"}})
+    [said] = complaints(yaml.safe_dump({**SMALLEST, "policies": [wanted]}), settings)
+    assert said.partition(": ")[2] == (
+        f"policies.0.statements.commit_gate.within: is not shorter than session.{key}, "
+        f"which would end what is held; for example: {key}: 30m"
+    )
+    longer = changed(wanted, {"session": {key: "6m"}})
+    text = yaml.safe_dump({**SMALLEST, "policies": [longer]})
+    assert parse_policies(text, "policies.yaml", settings).policies
+
+
+@pytest.mark.parametrize("written", ["off", "'off'", "false"])
+def test_off_is_what_yaml_takes_for_no(settings: Settings, written: str) -> None:
+    text = yaml.safe_dump(SMALLEST) + f"  statements: {{parameters: {written}}}\n"
+    (policy,) = parse_policies(text, "policies.yaml", settings).policies
+    assert policy.conditions == NO_CONDITIONS
+
+
+def test_either_budget_may_be_left_out(settings: Settings) -> None:
+    (policy,) = SMALLEST["policies"]
+    wanted = changed(policy, {"statements": {"budget": {"bytes": "16 MB"}}})
+    text = yaml.safe_dump({**SMALLEST, "policies": [wanted]})
+    (read,) = parse_policies(text, "policies.yaml", settings).policies
+    assert read.conditions == Conditions(max_bytes=16 * 1024**2)

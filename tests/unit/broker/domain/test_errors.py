@@ -20,6 +20,9 @@ CODES = {
     errors.NotFromOurPage: "not-from-our-page",
     errors.InvalidDuration: "invalid-duration",
     errors.DurationTooLong: "duration-too-long",
+    errors.InvalidSize: "invalid-size",
+    errors.BudgetTooLarge: "budget-too-large",
+    errors.NoSuchBudget: "no-such-budget",
     errors.ScopeTooWide: "scope-too-wide",
     errors.InvalidNetwork: "invalid-network",
     errors.UnknownTarget: "unknown-target",
@@ -43,6 +46,7 @@ CODES = {
     errors.TooManyAtOnce: "too-many-at-once",
     errors.ApproversOnly: "approvers-only",
     errors.NotApprover: "not-approver",
+    errors.NotYoursToConfirm: "not-yours-to-confirm",
     errors.SelfApproval: "self-approval",
     errors.AuditorChangesNothing: "auditor-changes-nothing",
     errors.StandingNeeded: "standing-needed",
@@ -51,6 +55,7 @@ CODES = {
     errors.NotYourToken: "not-your-token",
     errors.UnlistedRoute: "unlisted-route",
     errors.IllegalTransition: "illegal-transition",
+    errors.CommitSettled: "commit-settled",
     errors.NothingInCommon: "nothing-in-common",
     errors.AlreadyDecided: "already-decided",
     errors.NotEscalatable: "not-escalatable",
@@ -182,7 +187,29 @@ def test_every_failure_has_its_stable_code() -> None:
         (
             errors.NotThroughProxy("orders_reader"),
             "a membership of 'orders_reader' is used without the proxy, so nothing would keep it "
-            "to networks or to one address; ask for a login",
+            "to networks, to one address, or to what is said of statements; ask for a login",
+        ),
+        (errors.InvalidSize(), "a size is a whole number with its unit: B, kB, MB, GB or TB"),
+        (
+            errors.BudgetTooLarge("70,000 more rows", "readers", 60_000, "rows"),
+            "70,000 more rows are too many: policy 'readers' allows at most 60,000 rows more now",
+        ),
+        (
+            errors.NoSuchBudget("rows"),
+            "the rows of this grant are not bounded: it needs no more of them",
+        ),
+        (
+            errors.NotYoursToConfirm(by_approver=True),
+            "this commit waits for an approver of the grant, who is not its holder, "
+            "and may be rolled back by either",
+        ),
+        (
+            errors.NotYoursToConfirm(by_approver=False),
+            "this commit waits for its person, and may be rolled back by either",
+        ),
+        (
+            errors.CommitSettled("hld_1", "timed out"),
+            "commit hld_1 waits no longer: it was timed out",
         ),
         (
             errors.TicketTooLong(640, 600),

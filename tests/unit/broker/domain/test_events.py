@@ -142,6 +142,8 @@ EVENTS: list[tuple[Event, str, dict[str, Any]]] = [
             "networks": ["10.0.0.0/8", "2001:db8::/32"],
             "pin_address": True,
             "extends": None,
+            "more_rows": 0,
+            "more_bytes": 0,
         },
     ),
     (
@@ -309,13 +311,34 @@ EVENTS: list[tuple[Event, str, dict[str, Any]]] = [
         {"cause": "revoked", "comment": None},
     ),
     (
-        events.GrantExtended(was_until=NOON, until=NOON + timedelta(hours=1), reason="not done"),
+        events.GrantExtended(
+            was_until=NOON,
+            until=NOON + timedelta(hours=1),
+            reason="not done",
+            conditions=("at most 10 rows are returned",),
+        ),
         "grant.extended",
         {
             "was_until": "2026-03-01T12:00:00+00:00",
             "until": "2026-03-01T13:00:00+00:00",
             "reason": "not done",
+            "conditions": ["at most 10 rows are returned"],
         },
+    ),
+    (
+        events.CommitHeld(held_id="hld_1", rows=1200, by_approver=True, until=NOON),
+        "commit.held",
+        {
+            "held_id": "hld_1",
+            "rows": 1200,
+            "by_approver": True,
+            "until": "2026-03-01T12:00:00+00:00",
+        },
+    ),
+    (
+        events.CommitDecided(held_id="hld_1", decision="confirmed"),
+        "commit.decided",
+        {"held_id": "hld_1", "decision": "confirmed"},
     ),
     (
         events.GrantQuarantined(why="a backend does not end"),
@@ -386,6 +409,21 @@ EVENTS: list[tuple[Event, str, dict[str, Any]]] = [
         {"client_address": "192.0.2.7", "reason": "grant ended"},
     ),
     (events.SessionKilled(session_id="ses_1", grant_id="grt_1"), "session.killed", {}),
+    (
+        events.StatementsRead(session_id="ses_1", grant_id="grt_1"),
+        "statements.read",
+        {"sessions": []},
+    ),
+    (
+        events.RecordRead(how="export", what="statements", only=("grant=grt_1",)),
+        "record.read",
+        {"how": "export", "what": "statements", "only": ["grant=grt_1"]},
+    ),
+    (
+        events.StatementsDayDropped(day="2026-03-01", rows=12, through=7),
+        "statements.day_dropped",
+        {"day": "2026-03-01", "rows": 12, "through": 7},
+    ),
     (
         events.Banned(whom="address 192.0.2.7", failures=20, until=NOON),
         "ban.begun",

@@ -16,6 +16,7 @@ from broker.domain.grant import (
     ending_sentence,
 )
 from broker.domain.person import Person
+from broker.domain.statement.conditions import NO_CONDITIONS, Conditions
 
 GRANTED_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LATER = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
@@ -175,7 +176,10 @@ def test_an_ended_grant_says_since_when_and_still_why(way: tuple[GrantEvent, ...
 def test_an_active_grant_can_be_extended_and_keeps_everything_else() -> None:
     before = grant_in(GrantState.ACTIVE)
     until = before.expires_at + timedelta(hours=2)
-    assert before.extended(until) == replace(before, expires_at=until, duration=timedelta(hours=3))
+    held_to = Conditions(max_rows=10)
+    assert before.extended(until, held_to) == replace(
+        before, expires_at=until, duration=timedelta(hours=3), conditions=held_to
+    )
 
 
 def test_the_clock_of_a_waiting_grant_starts_with_its_first_use() -> None:
@@ -201,7 +205,7 @@ def test_nothing_but_an_active_grant_can_be_extended(state: GrantState) -> None:
     """Its removal has begun, or it is not there yet."""
     grant = grant_in(state)
     with pytest.raises(IllegalTransition) as refusal:
-        grant.extended(grant.expires_at + timedelta(hours=2))
+        grant.extended(grant.expires_at + timedelta(hours=2), NO_CONDITIONS)
     assert str(refusal.value) == (
         f"grant grt_06eajh8a00000000 is {state.value}: it cannot be extended now"
     )
@@ -245,7 +249,7 @@ def test_a_failed_attempt_is_tried_again_later_and_later_up_to_five_minutes(
 
 def test_the_time_of_a_sealed_grant_is_its_tickets() -> None:
     with pytest.raises(HeldByTicket):
-        replace(grant_in(GrantState.ACTIVE), sealed=True).extended(LATER)
+        replace(grant_in(GrantState.ACTIVE), sealed=True).extended(LATER, NO_CONDITIONS)
 
 
 @pytest.mark.parametrize("minutes", [-5, 0, 5])

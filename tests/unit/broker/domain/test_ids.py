@@ -36,6 +36,7 @@ def test_an_id_is_lower_case_so_that_a_login_name_needs_no_quotes() -> None:
         (IdKind.GRANT, "grt"),
         (IdKind.SESSION, "ses"),
         (IdKind.WORKER, "wrk"),
+        (IdKind.HELD_COMMIT, "hld"),
     ],
 )
 def test_every_kind_of_id_can_be_told_by_its_prefix(kind: IdKind, prefix: str) -> None:

@@ -15,6 +15,7 @@ from broker.domain.credential import Verifier
 from broker.domain.errors import TicketTooLong
 from broker.domain.grant import GrantState
 from broker.domain.network import Network
+from broker.domain.statement.conditions import NO_CONDITIONS, Conditions, StatementKind
 from broker.domain.ticket import (
     MAX_BYTES,
     MAX_NAME_CHARS,
@@ -53,6 +54,7 @@ TICKET = Ticket(
     connection_limit=10,
     verifier=Verifier(b"s" * 16, 4096, b"t" * 32, b"v" * 32),
 )
+CONDITIONS = Conditions(max_rows=100, refused=frozenset({StatementKind.DDL}))
 SIZE = len(seal(TICKET, KEY.sign)) - len(PREFIX)
 
 
@@ -95,8 +97,10 @@ def why_not(user: str) -> str:
         replace(TICKET, pin_address=True),
         replace(TICKET, networks=()),
         replace(TICKET, connection_limit=10_000, access=timedelta(days=1)),
+        replace(TICKET, conditions=CONDITIONS),
+        replace(TICKET, conditions=CONDITIONS, pin_address=True, networks=()),
     ],
-    ids=["usual", "pinned", "from anywhere", "large numbers"],
+    ids=["usual", "pinned", "from anywhere", "large numbers", "conditioned", "conditioned, pinned"],
 )
 def test_what_is_sealed_is_what_a_proxy_reads(ticket: Ticket) -> None:
     user = seal(ticket, KEY.sign)
@@ -190,7 +194,8 @@ def test_decoding_is_strict(user: str) -> None:
     [
         (b"", "it is too short"),
         (b"\2" + encode(TICKET)[1:], "version 2, flags 0"),
-        (b"\1\2" + encode(TICKET)[2:], "version 1, flags 2"),
+        (b"\1\4" + encode(TICKET)[2:], "version 1, flags 4"),
+        (encode(replace(TICKET, conditions=CONDITIONS))[:120], "its conditions are cut short"),
         (encode(replace(TICKET, id="tkt_../../etc/passw")), "it has no proper id"),
         (encode(TICKET)[:-1], "it ends in something that is no network"),
         (encode(TICKET) + b"\5", "it ends in something that is no network"),
@@ -267,6 +272,9 @@ def test_a_ticket_gives_what_its_grant_does() -> None:
     assert (grant.expires_at, grant.networks) == (NOON + HOUR, TICKET.networks)
     assert grant.person.email == "alice@example.com"
     assert (grant.pin_address, grant.pinned_to) == (False, None)
+    assert grant.conditions == NO_CONDITIONS
+    held_to = replace(TICKET, conditions=CONDITIONS).as_grant(NOON + HOUR, ADDRESS).conditions
+    assert held_to == CONDITIONS
 
 
 def test_a_pinned_ticket_stays_where_its_use_began() -> None:

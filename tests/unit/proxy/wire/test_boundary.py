@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.boundary import Boundary
+from proxy.wire.boundary import Boundary, Notable
 from proxy.wire.messages import encode_frame
 
 STREAM = (
@@ -112,3 +112,57 @@ def test_a_length_that_is_too_short_ends_the_message_where_it_stands(cut: int) -
     """No server sends one: whatever it is, nothing before the data belongs to it."""
     header = b"D" + bytes(4)
     assert advanced(header[:cut]).until_next(header[cut:]) == 0
+
+
+NOTABLE = (
+    encode_frame(b"T", b"one column")
+    + encode_frame(b"D", b"a row") * 2
+    + encode_frame(b"s", b"")
+    + encode_frame(b"D", b"a row")
+    + encode_frame(b"C", b"SELECT 1\0")
+    + encode_frame(b"N", b"SNOTICE\0\0")
+    + encode_frame(b"Z", b"I")
+)
+
+
+def noted(*pieces: bytes) -> tuple[list[Notable], int, int]:
+    boundary = advanced(*pieces)
+    return boundary.notable, boundary.rows, boundary.received
+
+
+def test_what_is_notable_is_kept_with_its_end_and_the_rows_before_it() -> None:
+    assert noted(NOTABLE) == (
+        [
+            (ord("s"), b"", 40, 2),
+            (ord("C"), b"SELECT 1\0", 64, 3),
+            (ord("Z"), b"I", len(NOTABLE), 3),
+        ],
+        3,
+        len(NOTABLE),
+    )
+
+
+@pytest.mark.parametrize("cut", range(len(NOTABLE) + 1))
+def test_what_is_notable_is_the_same_wherever_the_stream_is_cut(cut: int) -> None:
+    assert noted(NOTABLE[:cut], NOTABLE[cut:]) == noted(NOTABLE)
+
+
+@given(stream=streams, data=st.data())
+def test_what_is_notable_is_the_same_in_any_pieces(stream: bytes, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)))))
+    pieces = [stream[start:end] for start, end in pairwise([0, *cuts, len(stream)])]
+    assert noted(*pieces) == noted(stream)
+    assert noted(*(stream[at : at + 1] for at in range(len(stream)))) == noted(stream)
+
+
+def test_of_a_long_error_the_beginning_is_kept() -> None:
+    message = encode_frame(b"E", b"C57014\0" + bytes(20_000))
+    for pieces in ([message], [message[:9], message[9:9_000], message[9_000:]]):
+        ((kind, body, end, _rows),) = advanced(*pieces).notable
+        assert (kind, len(body), end) == (ord("E"), 8_192, len(message))
+        assert body.startswith(b"C57014\0")
+
+
+@given(pieces=st.lists(st.binary(max_size=40)))
+def test_no_stream_makes_it_keep_more_than_that(pieces: list[bytes]) -> None:
+    assert all(len(body) <= 8_192 for _, body, _, _ in advanced(*pieces).notable)

@@ -51,6 +51,7 @@ from proxy.wire.messages import (
     encode_sasl_initial,
     encode_sasl_response,
     encode_startup,
+    encode_statement_error,
 )
 
 SSL_BODY = pack("!I", 80877103)
@@ -296,6 +297,10 @@ class TestOurError:
         """An empty field would be printed as an empty line."""
         frame = framed(encode_error("57P01", "over", detail=nothing, hint=nothing))
         assert frame.body == b"SFATAL\0VFATAL\0C57P01\0Mover\0\0"
+
+    def test_may_be_about_a_statement_after_which_the_session_goes_on(self) -> None:
+        frame = framed(encode_statement_error("42501", "not this one", hint="Another."))
+        assert frame.body == b"SERROR\0VERROR\0C42501\0Mnot this one\0HAnother.\0\0"
 
     def test_cannot_be_cut_short_or_extended_by_a_zero_byte_in_its_text(self) -> None:
         """The text may carry a name that a client chose."""

@@ -16,6 +16,7 @@ from broker.domain.policy.hours import Span, WeeklyHours
 from broker.domain.policy.people import NOBODY
 from broker.domain.policy.resources import Resource
 from broker.domain.policy.rule import Policy, Start
+from broker.domain.statement.conditions import Conditions
 from tests.support.policies import BY_DBA, DEPLOY, DEV, FACTS, HOUR, MANAGED, NOW, group, policy
 
 OFFICE = WeeklyHours(tuple(Span(day, 540, 1050) for day in range(5)), ZoneInfo("Europe/Berlin"))
@@ -113,6 +114,7 @@ def test_what_is_denied_in_part_or_at_times_is_noted() -> None:
             "only from 10.0.0.0/8, fd00::/8",
         ),
         ({"starts": Start.FIRST_USE}, "the clock starts with the first use"),
+        ({"conditions": Conditions(max_rows=1000)}, "at most 1,000 rows are returned"),
     ],
 )
 def test_what_a_policy_wants_and_what_is_in_the_way_is_noted(

@@ -29,6 +29,7 @@ from broker.domain.policy.hours import DAY, Span, WeeklyHours
 from broker.domain.policy.people import NOBODY
 from broker.domain.policy.resources import Resource
 from broker.domain.policy.rule import Policy
+from broker.domain.statement.conditions import Conditions, Recorded, StatementKind
 from tests.support.policies import (
     BY_DBA,
     DEPLOY,
@@ -465,6 +466,23 @@ def test_a_membership_is_given_by_policies_without_networks_only() -> None:
     assert refusal(decided([bounded], wish))[0] is NotThroughProxy
     assert asked_under([bounded, policy("anywhere")], wish) == "anywhere"
     assert refusal(decided([policy()], replace(wish, networks=(TEN,))))[0] is NotThroughProxy
+
+
+def test_a_membership_is_given_by_policies_that_hold_sessions_to_nothing_only() -> None:
+    wish = ask(kind=GrantKind.MEMBERSHIP)
+    held = policy("held", conditions=Conditions(refused=frozenset({StatementKind.DDL})))
+    assert refusal(decided([held], wish))[0] is NotThroughProxy
+    assert asked_under([held, policy("free")], wish) == "free"
+    recorded = policy("recorded", conditions=Conditions(parameters=Recorded.TYPES))
+    assert asked_under([held, recorded], wish) == "recorded"
+
+
+def test_a_decision_says_what_sessions_are_held_to() -> None:
+    held = policy("held", conditions=Conditions(refused=frozenset({StatementKind.DDL}), max_rows=9))
+    assert decided([held], ask()).why[2:] == (
+        "refused: statements that change the schema",
+        "at most 9 rows are returned",
+    )
 
 
 def again(policies: Sequence[Policy], wish: Ask, facts: Facts = FACTS) -> Decision:

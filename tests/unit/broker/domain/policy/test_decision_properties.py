@@ -22,6 +22,7 @@ from broker.domain.policy.hours import Span, WeeklyHours
 from broker.domain.policy.people import NOBODY, People
 from broker.domain.policy.resources import Resource, Resources
 from broker.domain.policy.rule import Policy
+from broker.domain.statement.conditions import NO_CONDITIONS, Conditions
 from tests.support.policies import (
     ANYONE,
     DEPLOY,
@@ -92,6 +93,7 @@ POLICIES = st.builds(
     hours=st.none() | st.none() | HOURS,
     on_behalf=PEOPLE,
     at_once=st.none() | st.integers(1, 3),
+    conditions=st.sampled_from((NO_CONDITIONS, NO_CONDITIONS, Conditions(max_rows=1000))),
 )
 LISTS = st.lists(POLICIES, max_size=8).map(
     lambda found: [replace(each, name=f"p{number}") for number, each in enumerate(found)]

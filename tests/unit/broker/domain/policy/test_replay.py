@@ -9,6 +9,7 @@ from broker.domain.policy.approval import STANDING, Agreement, Approval
 from broker.domain.policy.book import PolicyBook
 from broker.domain.policy.decision import Outcome
 from broker.domain.policy.replay import Answer, Shift, shift
+from broker.domain.statement.conditions import Conditions
 from tests.support.policies import BY_DBA, FACTS, HOUR, ask, group, policy
 
 IN_FORCE = PolicyBook((policy(),))
@@ -38,6 +39,7 @@ def test_nobody_would_notice_what_does_not_concern_them() -> None:
         ({"approval": Approval((Agreement(group("security")),))}, ("approvers",)),
         ({"approval": Approval(BY_DBA.agreements, one_party=True)}, ("other_ways",)),
         ({"approval": STANDING}, ("outcome", "approvers")),
+        ({"conditions": Conditions(max_rows=1000)}, ("conditions",)),
         ({"networks": (parse_network("10.0.0.0/8"),)}, ("networks",)),
         ({"reason_required": True}, ("outcome", "policy", "duration", "approvers")),
         ({"approval": None}, ("outcome", "duration", "approvers")),

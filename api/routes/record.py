@@ -1,0 +1,249 @@
+"""/v1/statements, /v1/audit/stream, /v1/audit/export and /v1/grants/{id}/evidence: the record, as
+it was, as it grows, and to take along."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from tempfile import TemporaryFile
+
+from aiohttp import web
+
+from api.keys import ACTOR, BROKER
+from api.routes import (
+    choice,
+    id_in_query,
+    limit_of,
+    matching_in_query,
+    moment_in_query,
+    path_id,
+    render,
+)
+from api.schemas import View
+from api.statement_schemas import (
+    EndLine,
+    FoundStatementPage,
+    FoundStatementView,
+    PositionLine,
+    line_of,
+)
+from broker.domain.errors import BrokerError, Invalid
+from broker.domain.ids import IdKind
+from broker.ledger.record import Heads
+from broker.ledger.statements import Place, StatementFilter
+from broker.service.exports import ExportFormat, What, Wish
+from broker.service.following import News
+
+routes = web.RouteTableDef()
+
+_ACTOR = r"[^\x00-\x20\x7f]{1,320}"
+_TARGET = r"[^\x00-\x1f\x7f]{1,200}"
+_TEXT = r"[^\x00]{1,1000}"
+_HEADS = r"([0-9]{1,18})\.([0-9]{1,18})"
+_PLACE = r"([0-9]{1,18})\.(ses_[0-9a-z]{1,32})\.([0-9]{1,18})"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_CHUNK = 65_536  # characters: about what the socket takes at once
+# A reader that takes nothing for so long is gone.
+_PATIENCE_S = 60.0
+_SIGN_OF_LIFE_S = 15.0
+# Who follows comes back from time to time, so that what they came with is looked at again.
+_LONGEST_S = 600.0
+_CONTENT_TYPES = {
+    ExportFormat.JSONL: "application/x-ndjson",
+    ExportFormat.CSV: "text/csv",
+    ExportFormat.TSV: "text/tab-separated-values",
+}
+
+_log = logging.getLogger(__name__)
+
+
+@routes.get("/v1/statements")
+async def search(request: web.Request) -> web.Response:
+    limit = limit_of(request)
+    found = await request.app[BROKER].statements.search(
+        request[ACTOR],
+        replace(_wanted(request), text=matching_in_query(request, "text", _TEXT, "customers")),
+        before=_place(request),
+        limit=limit,
+    )
+    views = tuple(FoundStatementView.of_told(each) for each in found)
+    following = _place_text(views[-1]) if len(views) == limit else None
+    return render(FoundStatementPage(items=views, next=following))
+
+
+@routes.get("/v1/audit/export", allow_head=False)
+async def export(request: web.Request) -> web.StreamResponse:
+    """What is wrong with the question is a problem as everywhere. What goes wrong later ends the
+    connection in the middle of the answer, which no reader can take for its end."""
+    layout = ExportFormat(choice(request, "format", list(ExportFormat)) or ExportFormat.JSONL)
+    what = What(choice(request, "what", list(What)) or What.ALL)
+    wish = Wish(what=what, layout=layout, wanted=_wanted(request))
+    lines = await request.app[BROKER].exports.begin(wish, request[ACTOR])
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": f"{_CONTENT_TYPES[layout]}; charset=utf-8",
+            "Content-Disposition": f'attachment; filename="pgcurfew-{what}.{layout}"',
+            "Cache-Control": "no-store",
+        }
+    )
+    await response.prepare(request)
+    try:
+        async with aclosing(lines):
+            await _write_all(response, lines)
+        await response.write_eof()
+    except ConnectionError:
+        pass  # whoever wanted it has gone
+    except TimeoutError:
+        _log.warning("an export broke off: its reader takes nothing")
+        _cut_off(request)
+    except BrokerError as error:
+        _log.warning("an export broke off: %s", error)
+        _cut_off(request)
+    except Exception:
+        _cut_off(request)
+        raise
+    return response
+
+
+@routes.get("/v1/grants/{id}/evidence", allow_head=False)
+async def evidence(request: web.Request) -> web.StreamResponse:
+    """All of it is packed on disk before the first byte goes out: what goes wrong is a problem."""
+    grant_id = path_id(request, IdKind.GRANT, "grant")
+    with TemporaryFile() as pack:
+        await request.app[BROKER].evidence.pack(grant_id, request[ACTOR], pack)
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "application/zip",
+                "Content-Length": str(pack.tell()),
+                "Content-Disposition": f'attachment; filename="{grant_id}.zip"',
+                "Cache-Control": "no-store",
+            }
+        )
+        await response.prepare(request)
+        pack.seek(0)
+        try:
+            while piece := pack.read(_CHUNK):
+                async with asyncio.timeout(_PATIENCE_S):
+                    await response.write(piece)
+            await response.write_eof()
+        except ConnectionError:
+            pass  # whoever wanted it has gone
+        except TimeoutError:
+            _log.warning("the evidence of %s broke off: its reader takes nothing", grant_id)
+            _cut_off(request)
+        return response
+
+
+@routes.get("/v1/audit/stream", allow_head=False)
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Line by line, as it comes, with a position now and then from which to go on. Without
+    `follow`, only what there is."""
+    what = What(choice(request, "what", [What.STATEMENTS, What.EVENTS, What.ALL]) or What.ALL)
+    follow = choice(request, "follow", ["true", "false"]) != "false"
+    wanted, after = _wanted(request), _heads(request)
+    following = request.app[BROKER].following
+    news = await following.begin(request[ACTOR], what, wanted, after)
+    response = web.StreamResponse(
+        headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
+    )
+    await response.prepare(request)
+    try:
+        async with aclosing(news):
+            await _write(response, await _tell(response, news, follow=follow))
+        await response.write_eof()
+    except ConnectionError:
+        pass  # whoever followed has gone
+    except TimeoutError:
+        _log.warning("a follower of the record takes nothing: cut off")
+        _cut_off(request)
+    return response
+
+
+async def _tell(
+    response: web.StreamResponse, news: AsyncGenerator[News, None], *, follow: bool
+) -> EndLine:
+    """Write what comes until there is a reason to stop, and return that."""
+    clock = asyncio.get_running_loop().time
+    began, told_at = clock(), float("-inf")
+    try:
+        async for each in news:
+            await _write(response, *(line_of(item) for item in each.items))
+            if each.items or clock() - told_at >= _SIGN_OF_LIFE_S:
+                await _write(response, PositionLine(after=_heads_text(each.place)))
+                told_at = clock()
+            if not each.items and not follow:
+                return EndLine(reason="that is all there is", again=False)
+            if clock() - began >= _LONGEST_S:
+                return EndLine(reason="come back to go on", again=True)
+    except BrokerError as error:
+        return EndLine(reason=str(error), again=False)
+    raise AssertionError("who follows goes on for ever")
+
+
+async def _write(response: web.StreamResponse, *lines: View) -> None:
+    async with asyncio.timeout(_PATIENCE_S):
+        for each in lines:
+            await response.write(f"{each.model_dump_json()}\n".encode())
+
+
+async def _write_all(response: web.StreamResponse, lines: AsyncGenerator[str, None]) -> None:
+    waiting: list[str] = []
+    size = 0
+    async for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if size >= _CHUNK:
+            async with asyncio.timeout(_PATIENCE_S):
+                await response.write("".join(waiting).encode())
+            waiting, size = [], 0
+    async with asyncio.timeout(_PATIENCE_S):
+        await response.write("".join(waiting).encode())
+
+
+def _cut_off(request: web.Request) -> None:
+    """End the connection so that nobody takes what came for all there is."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _wanted(request: web.Request) -> StatementFilter:
+    return StatementFilter(
+        session_id=id_in_query(request, "session"),
+        grant_id=id_in_query(request, "grant"),
+        person=matching_in_query(request, "person", _ACTOR, "alice@example.com"),
+        target=matching_in_query(request, "target", _TARGET, "orders"),
+        since=moment_in_query(request, "since"),
+        until=moment_in_query(request, "until"),
+    )
+
+
+def _heads(request: web.Request) -> Heads | None:
+    text = matching_in_query(request, "after", _HEADS, "1207.88")
+    return None if text is None else Heads(*(int(each) for each in text.split(".")))
+
+
+def _heads_text(heads: Heads) -> str:
+    return f"{heads.statements}.{heads.events}"
+
+
+def _place(request: web.Request) -> Place | None:
+    text = request.query.get("after")
+    found = re.fullmatch(_PLACE, text) if text is not None else None
+    if text is not None and found is None:
+        raise Invalid("after is not as it should be; take it from next of the page before")
+    if found is None:
+        return None
+    try:
+        at = _EPOCH + timedelta(microseconds=int(found[1]))
+    except OverflowError:
+        raise Invalid("after is not as it should be; take it from next") from None
+    return Place(at, found[2], int(found[3]))
+
+
+def _place_text(view: FoundStatementView) -> str:
+    microseconds = (view.started_at - _EPOCH) // timedelta(microseconds=1)
+    return f"{microseconds}.{view.session_id}.{view.seq}"

@@ -1,0 +1,5 @@
+"""A copy of what is on record for others: a SIEM, say.
+
+address                              where it goes
+sending, https                       lines of JSON over TLS syslog or HTTPS
+"""
