@@ -215,7 +215,7 @@ class Keeper:
         if held is None:
             return None
         assert self._relay is not None
-        self._relay.tell(commit_is_held(held))
+        self._relay.tell(commit_is_held(held, gate.rows))
         while (left_s := (held.ends_at - datetime.now(UTC)).total_seconds()) > 0:
             try:
                 settled = await self._ledger.wait_for_decision(held, min(left_s, _LOOK_EVERY_S))

@@ -271,10 +271,12 @@ def budget_nearly_spent(grant: Grant, share: float, guide: Guide) -> bytes:
     )
 
 
-def commit_is_held(held: HeldCommit) -> bytes:
+def commit_is_held(held: HeldCommit, limit: int) -> bytes:
+    """`limit` is how many rows may be changed without this."""
     who = "somebody who approves this grant has" if held.by_approver else "you have"
+    what = f"{held.rows:,} rows" if held.rows > limit else "rows that are not counted"
     return encode_notice(
-        f"COMMIT is held: the transaction changed {held.rows:,} rows, and {who} to confirm it"
+        f"COMMIT is held: the transaction changed {what}, and {who} to confirm it"
         f" before {held.ends_at:%H:%M:%S} UTC, or it is rolled back",
         hint=f"pgcurfew commits confirm {held.id} or: pgcurfew commits roll-back {held.id}",
     )

@@ -68,6 +68,7 @@ class Watch:
         self._told_by: int | None = None
         self._confirmed = False
         self._about_to_run: Sequence[Parsed] = ()
+        self._uncounted = False  # the open transaction may have changed more than the target says
         transcript.counts_changes = self._gate is not None
 
     @property
@@ -204,7 +205,8 @@ class Watch:
             return Verdict.WAIT  # what they change is not known yet
         if self._told_by is None and self._transcript.status == ord("E"):
             return Verdict.PASS  # a transaction that has failed is rolled back by COMMIT, too
-        return Verdict.HOLD if self._transcript.changed > self.gate.rows else Verdict.PASS
+        is_large = self._uncounted or self._transcript.changed > self.gate.rows
+        return Verdict.HOLD if is_large else Verdict.PASS
 
     def _why_not(self, statements: Iterable[Parsed]) -> str | None:
         for each in statements:
@@ -232,7 +234,9 @@ class Watch:
             elif each.verb in (TransactionVerb.COMMIT, TransactionVerb.ROLLBACK):
                 self._in_block = self._in_block and each.chain
                 self._told_by = told_by
-                self._confirmed = False
+                self._confirmed = self._uncounted = False
+            elif each.changes_rows and not each.is_counted:
+                self._uncounted = True
 
     def _refuse_query(self, sqlstate: str, why: str) -> Refuse:
         return Refuse(_refused(sqlstate, why), encode_frame(b"Q", _NO_SQL + b"\0"))

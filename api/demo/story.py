@@ -44,6 +44,7 @@ class Story:
             await self._relinquish_under_a_session(requester, grant, client)
             await self._come_back(client)
             await self._prove(requester, grant)
+            await self._look_at_the_record(requester, grant)
 
     async def _ask(self, requester: Client) -> RequestView:
         request = await requester.request(
@@ -157,6 +158,26 @@ class Story:
             f"number {receipt.number}, {receipt.hash[:16]}…: "
             + "; ".join(line.claim for line in facts.lines),
         )
+
+    async def _look_at_the_record(self, requester: Client, grant: GrantView) -> None:
+        """The attempt to write has to be there like everything else."""
+        async with asyncio.timeout(_PATIENCE_S):
+            while not (refused := await self._refused(requester, grant)):
+                await asyncio.sleep(_POLL_S)
+        counted = sum(
+            each.statements or 0
+            for each in (await requester.list_sessions(grant_id=grant.id)).items
+        )
+        self._tell(
+            "Every statement is on record, the refused one too", f"{counted} of them; {refused}"
+        )
+
+    async def _refused(self, requester: Client, grant: GrantView) -> str:
+        for session in (await requester.list_sessions(grant_id=grant.id)).items:
+            for each in (await requester.list_statements(session.id)).items:
+                if each.sqlstate == "42501":
+                    return f"{each.text} {each.ending} with {each.sqlstate}"
+        return ""
 
     async def _until_a_session_is_open(self, requester: Client, grant: GrantView) -> None:
         async with asyncio.timeout(_PATIENCE_S):

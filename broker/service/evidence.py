@@ -19,10 +19,12 @@ from broker.domain.version import Version, VersionKind
 from broker.ledger import audit, findings, policy_versions, receipts, requests, reviews, sessions
 from broker.ledger.connection import Db, transaction
 from broker.ledger.statements import StatementFilter
+from broker.service.checkpoints import Checkpoints
 from broker.service.context import Context
 from broker.service.exports import ExportFormat, Exports, What
 from broker.service.insight import sees_policies
 from broker.service.standalone import verifier
+from broker.service.trail_sealing import TrailSealing
 from broker.service.visible import decides, require_visible, visible_to
 
 _CHUNK = 1_000_000  # characters that are compressed at once, in a thread
@@ -71,9 +73,13 @@ class _Story:
 
 
 class Evidence:
-    def __init__(self, context: Context, exports: Exports) -> None:
+    def __init__(
+        self, context: Context, exports: Exports, sealing: TrailSealing, checkpoints: Checkpoints
+    ) -> None:
         self._context = context
         self._exports = exports
+        self._sealing = sealing
+        self._checkpoints = checkpoints
 
     async def pack(self, grant_id: str, person: Person, into: IO[bytes]) -> None:
         """Write the zip, piece by piece. Raises NotFound, or NotApprover for who holds the grant
@@ -89,6 +95,8 @@ class Evidence:
             story = await self._story(db, grant, person, now)
             event = RecordRead(how="evidence", what="all", only=(f"grant_id={grant.id}",))
             await audit.append(db, event, actor=person.email, now=now)
+        await self._sealing.seal()
+        await self._checkpoints.make()  # so that all of it is signed
         with ZipFile(into, "w", ZIP_DEFLATED) as pack:
             _add(pack, "README.txt", story.readme, now)
             await self._stream(pack, "record.jsonl", self._record(grant.id), now)

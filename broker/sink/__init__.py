@@ -1,5 +1,6 @@
 """A copy of what is on record for others: a SIEM, say.
 
 address                              where it goes
-sending, https                       lines of JSON over TLS syslog or HTTPS
+sending                              what sends there
+sender, syslog, https                lines of JSON over TLS syslog or HTTPS
 """

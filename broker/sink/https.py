@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 
 from broker.sink.address import HttpsSink
-from broker.sink.sending import TIMEOUT_S, SinkUnreachable, json_line
+from broker.sink.sender import TIMEOUT_S, SinkUnreachable, json_line
 
 
 @asynccontextmanager

@@ -19,6 +19,11 @@ from broker.sql.statement_table import TABLE
 
 __all__ = ("Parsed", "TransactionVerb", "Unparsable", "statements_of")
 
+# Those whose command tag has the number of rows that they changed; EXECUTE has that of what was
+# prepared.
+_COUNTED = frozenset(
+    ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt", "execute_stmt")
+)
 _CHANGING = frozenset((StatementKind.WRITE, StatementKind.PROCEDURE))
 
 
@@ -36,14 +41,16 @@ class TransactionVerb(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
-    """One statement. `changes_rows`: it may change rows, as far as can be told without a catalog.
-    `chain`: COMMIT or ROLLBACK AND CHAIN. `label` is what people call it."""
+    """One statement. `changes_rows`: it may change rows, as far as can be told without a catalog;
+    `is_counted`: its command tag then says how many. `chain`: COMMIT or ROLLBACK AND CHAIN. `label`
+    is what people call it."""
 
     kinds: frozenset[StatementKind]
     verb: TransactionVerb | None
     changes_rows: bool
     label: str
     chain: bool = False
+    is_counted: bool = True
 
 
 def statements_of(text: str) -> tuple[Parsed, ...]:
@@ -65,20 +72,22 @@ def _parsed(statement: Any) -> Parsed:
     if name not in TABLE:
         raise Unparsable(f"{name} is no statement that we know")
     kinds: set[StatementKind] = set()
-    changes_rows = False
+    changing: list[str] = []
     for each, node, runs in _with_inner(name, getattr(statement, name)):
         own = _kinds_of(each, node)
         kinds |= own
-        changes_rows |= runs and (not own.isdisjoint(_CHANGING) or each == "execute_stmt")
+        if runs and (not own.isdisjoint(_CHANGING) or each == "execute_stmt"):
+            changing.append(each)
     node = getattr(statement, name)
     of_transaction = name == "transaction_stmt"
     verb = _VERBS[node.kind] if of_transaction else None
     return Parsed(
         kinds=frozenset(kinds),
         verb=verb,
-        changes_rows=changes_rows,
+        changes_rows=bool(changing),
         label=verb.value if verb else TABLE[name].label,
         chain=of_transaction and node.chain,
+        is_counted=not changing or (changing == [name] and name in _COUNTED),
     )
 
 

@@ -16,7 +16,7 @@ from broker.domain.statement.statement import Row, row_facts
 from broker.ledger import sink_sessions
 from broker.ledger.connection import Pool, reading
 from broker.ledger.sink_sessions import SinkSession
-from broker.sink.sending import Sender, SinkUnreachable
+from broker.sink.sender import Sender, SinkUnreachable
 from proxy.spool.destination import Batch, Unreachable
 from proxy.spool.reader import SpoolFolder
 

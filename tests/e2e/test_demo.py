@@ -14,7 +14,7 @@ import pytest
 from broker.embedded import EmbeddedError, find_binaries
 from tests.support.servers import memory
 
-STEPS = 12
+STEPS = 13
 
 
 def _embedded() -> bool:

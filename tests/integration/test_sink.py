@@ -18,7 +18,9 @@ from broker.ledger import sessions
 from broker.ledger.connection import autocommit, open_pool
 from broker.ledger.sessions import NewSession
 from broker.sink.address import HttpsSink, SinkAddress, SyslogSink
-from broker.sink.sending import SinkUnreachable, open_sender, syslog_frame
+from broker.sink.sender import SinkUnreachable
+from broker.sink.sending import open_sender
+from broker.sink.syslog import syslog_frame
 from broker.tls import web_context
 from proxy.spool.destination import Batch
 from proxy.spool.reader import SpoolFolder
@@ -45,7 +47,7 @@ async def copying(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     folder = tmp_path / "receiver"
     folder.mkdir()
     if request.param == "syslog":
-        async with run_syslog(folder) as receiver:
+        with run_syslog(folder) as receiver:
             context = web_context(str(receiver.root))
             yield Copying(receiver, SyslogSink("localhost", receiver.port, context))
     else:

@@ -1,12 +1,11 @@
 """Receivers of a copy of the record: syslog over TLS and HTTPS. They drop connections on demand."""
 
-import asyncio
 import json
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,29 +29,24 @@ class Receiver:
     answer: int = 200
 
 
-@asynccontextmanager
-async def run_syslog(folder: Path) -> AsyncIterator[Receiver]:
+@contextmanager
+def run_syslog(folder: Path) -> Iterator[Receiver]:
+    """It answers TLS's goodbye when it has read everything, and not of those that it `drops`."""
     receiver = Receiver()
 
-    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            if receiver.drops:
-                await reader.read(receiver.drops.pop(0))
-                writer.transport.abort()
-                return
-            while length := await reader.readuntil(b" "):
-                frame = await reader.readexactly(int(length))
-                receiver.frames.append(frame)
-                receiver.lines.append(json.loads(frame[frame.index(b"{") :]))
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+    def receive(connection: ssl.SSLSocket) -> None:
+        if receiver.drops:
+            connection.recv(receiver.drops.pop(0) or 1)
+            return
+        received = _until_goodbye(connection)
+        while received:
+            length, _, received = received.partition(b" ")
+            frame, received = received[: int(length)], received[int(length) :]
+            receiver.frames.append(frame)
+            receiver.lines.append(json.loads(frame[frame.index(b"{") :]))
+        connection.unwrap()
 
-    context = _context(folder, receiver)
-    server = await asyncio.start_server(receive, "127.0.0.1", 0, ssl=context)
-    receiver.port = server.sockets[0].getsockname()[1]
-    async with server:
+    with _listening(folder, receiver, receive):
         yield receiver
 
 
@@ -61,29 +55,47 @@ def run_mute(folder: Path) -> Iterator[Receiver]:
     """A receiver of bytes that closes without TLS's goodbye. Those of a connection are a frame; it
     does not wait for the end of those that it `drops`."""
     receiver = Receiver()
+
+    def receive(connection: ssl.SSLSocket) -> None:
+        if receiver.drops:
+            connection.recv(receiver.drops.pop())
+        else:
+            receiver.frames.append(_until_goodbye(connection))
+
+    with _listening(folder, receiver, receive):
+        yield receiver
+
+
+def _until_goodbye(connection: ssl.SSLSocket) -> bytes:
+    received = b""
+    while data := connection.recv(65_536):
+        received += data
+    return received
+
+
+@contextmanager
+def _listening(
+    folder: Path, receiver: Receiver, receive: Callable[[ssl.SSLSocket], None]
+) -> Iterator[None]:
+    """In a thread, with sockets that do nothing by themselves: an event loop's TLS would answer a
+    goodbye before anybody has looked at what came with it."""
     context = _context(folder, receiver)
     listener = socket.create_server(("127.0.0.1", 0))
     receiver.port = listener.getsockname()[1]
 
-    def receive() -> None:
+    def accept_all() -> None:
         while True:
             try:
                 plain, _ = listener.accept()
             except OSError:
                 return
-            with context.wrap_socket(plain, server_side=True) as connection:
-                if receiver.drops:
-                    connection.recv(receiver.drops.pop())
-                    continue
-                received = b""
-                while data := connection.recv(65_536):
-                    received += data
-                receiver.frames.append(received)
+            with suppress(OSError), context.wrap_socket(plain, server_side=True) as connection:
+                receive(connection)
 
-    thread = threading.Thread(target=receive)
+    thread = threading.Thread(target=accept_all)
     thread.start()
     try:
-        yield receiver
+        yield
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()

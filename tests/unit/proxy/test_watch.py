@@ -134,6 +134,26 @@ class TestCommits:
         session.begin(changes)
         assert session.judge(m.query(sql)) is verdict
 
+    @pytest.mark.parametrize(
+        ("sql", "tag"),
+        [
+            ("WITH gone AS (DELETE FROM t RETURNING 1) SELECT count(*) FROM gone", "SELECT 1"),
+            ("WITH gone AS (DELETE FROM t) INSERT INTO u VALUES (1)", "INSERT 0 1"),
+            ("TRUNCATE t", "TRUNCATE TABLE"),
+            ("DO $$BEGIN DELETE FROM t; END$$", "DO"),
+        ],
+    )
+    def test_are_held_after_changes_that_no_tag_counts(self, sql: str, tag: str) -> None:
+        session = Session(GATED)
+        session.begin()
+        session.say(m.query(sql))
+        session.hear(m.complete(tag), m.ready(b"T"))
+        assert session.judge(m.query("COMMIT")) is Verdict.HOLD
+        session.say(m.query("ROLLBACK"))
+        session.hear(m.complete("ROLLBACK"), m.ready(b"I"))
+        session.begin(changes=1)
+        assert session.judge(m.query("COMMIT")) is Verdict.PASS
+
     def test_pass_when_they_are_confirmed_but_not_the_next(self) -> None:
         session = Session(GATED)
         assert session.watch.gate.rows == 10

@@ -149,6 +149,25 @@ def test_what_a_statement_does_to_its_transaction(
     assert prepared == ("PREPARE" in verb)
 
 
+@pytest.mark.parametrize(
+    ("text", "is_counted"),
+    [
+        ("SELECT 1", True),
+        ("UPDATE t SET a = 1", True),
+        ("COPY t FROM STDIN", True),
+        ("EXECUTE p", True),
+        ("WITH x AS (DELETE FROM t RETURNING 1) SELECT * FROM x", False),
+        ("WITH x AS (DELETE FROM t) UPDATE t SET a = 1", False),
+        ("COPY (DELETE FROM t RETURNING 1) TO STDOUT", False),
+        ("CREATE TABLE u AS SELECT 1", False),
+        ("CALL p()", False),
+        ("TRUNCATE t", False),
+    ],
+)
+def test_a_change_is_counted_if_its_tag_says_all_of_it(text: str, *, is_counted: bool) -> None:
+    assert statements_of(text)[0].is_counted is is_counted
+
+
 def test_the_statements_of_a_text_are_in_their_order() -> None:
     text = "BEGIN; /* ; */ INSERT INTO t VALUES (';');; COMMIT"
     assert [each.label for each in statements_of(text)] == ["BEGIN", "INSERT", "COMMIT"]
