@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.servers import MissingServers, Server, Source, find_sources
 from tests.support.stage import Stage, prepare, set_up
+
+# How long an example takes says more of the machine than of us.
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
 
 _COMPARISONS = {
     ">=": operator.ge,

@@ -48,8 +48,8 @@ async def test_proxies_see_no_admin_secret(stage: Stage, monkeypatch: pytest.Mon
         access = await service.get_access()
         with access.connect() as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
-        proxies = [*children(service.process.pid), *service.workers()]
-        assert len(proxies) == 2
+        proxies = [*children(service.process.pid), *service.workers(), *service.shippers()]
+        assert len(proxies) == 3
         for pid in proxies:
             names = set(_environment_of(pid))
             assert {"PROXY_SECRET", "PROXY_KEY"} <= names
@@ -163,8 +163,9 @@ async def test_a_target_that_is_down_at_start_stops_nothing_else(stage: Stage) -
 
 async def test_the_proxies_leave_when_the_broker_is_killed(stage: Stage) -> None:
     with run_service(stage, PEOPLE) as service:
-        pids = [*children(service.process.pid), *service.workers()]
-        assert len(pids) == 2
+        await asyncio.to_thread(wait_for, service.shippers)
+        pids = [*children(service.process.pid), *service.workers(), *service.shippers()]
+        assert len(pids) == 3
         service.process.kill()
         service.process.wait()
         for pid in pids:
