@@ -7,12 +7,10 @@ under their own timers, and their ends are written down when it is back.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from broker.domain.errors import LedgerUnavailable
 from broker.domain.events import Banned, SessionOpened, SessionRefused
 from broker.domain.grant import Grant, GrantState
 from broker.domain.network import Address
@@ -23,13 +21,13 @@ from broker.ledger.channel import notify_bans, notify_cancel, notify_cancelled
 from broker.ledger.connection import Pool, autocommit, reading, transaction
 from broker.ledger.logins import ProxyLogin
 from broker.ledger.sessions import EndedSession, NewSession
+from proxy.ledger_writes import until_ledger_answers
 from proxy.throttle import Bans, address_key, login_key
 
 # How many logins one user name may stand for: the living grant, and older ones whose secret may
 # still be in a saved connection.
 _CANDIDATES = 4
 _MOST_ENDS = 500  # in one statement
-_RETRY_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +144,7 @@ class Gate:
             while not self._ended.empty() and len(ended) < _MOST_ENDS:
                 ended.append(self._ended.get_nowait())
             try:
-                await _until_ledger_answers(partial(self._write_ends, ended))
+                await until_ledger_answers(partial(self._write_ends, ended))
             finally:
                 for _ in ended:
                     self._ended.task_done()
@@ -157,19 +155,6 @@ class Gate:
     async def _write_ends(self, ended: list[EndedSession]) -> None:
         async with autocommit(self._pool) as db:
             await sessions.close(db, ended, actor=SYSTEM)
-
-
-async def _until_ledger_answers(step: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await step()
-        except LedgerUnavailable:
-            await asyncio.sleep(_RETRY_S)
-        except Exception:
-            _log.exception("writing to the ledger failed; trying again")
-            await asyncio.sleep(_RETRY_S)
-        else:
-            return
 
 
 def _now() -> datetime:

@@ -1,10 +1,9 @@
 """The ledger's side of what sessions are held to: budgets of grants, and commits that are held."""
 
 import asyncio
-import logging
 from contextlib import suppress
+from functools import partial
 
-from broker.domain.errors import LedgerUnavailable
 from broker.domain.grant import Grant
 from broker.domain.statement.budget import Used
 from broker.domain.statement.conditions import CommitGate
@@ -12,11 +11,8 @@ from broker.domain.statement.held_commit import CommitDecision, HeldCommit, Sett
 from broker.ledger import usage
 from broker.ledger.connection import Pool, autocommit
 from proxy.held_commits import HeldCommits
+from proxy.ledger_writes import until_ledger_answers
 from proxy.registry import Registry
-
-_RETRY_S = 1.0
-
-_log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -41,7 +37,7 @@ class Ledger:
         while True:
             grant_id, used = await self._late.get()
             try:
-                await self._count_until_done(grant_id, used)
+                await until_ledger_answers(partial(self.use, grant_id, used))
             finally:
                 self._late.task_done()
 
@@ -59,22 +55,9 @@ class Ledger:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await told.wait()
-            told.clear()
             return (await self._commits.fetch_decisions([held.id])).get(held.id)
         finally:
             self._registry.forget_commit(held.id)
 
     async def settle_commit(self, held: HeldCommit, decision: CommitDecision) -> Settled:
         return await self._commits.settle(held, decision)
-
-    async def _count_until_done(self, grant_id: str, used: Used) -> None:
-        while True:
-            try:
-                await self.use(grant_id, used)
-            except LedgerUnavailable:
-                await asyncio.sleep(_RETRY_S)
-            except Exception:
-                _log.exception("counting what a session was sent failed; trying again")
-                await asyncio.sleep(_RETRY_S)
-            else:
-                return

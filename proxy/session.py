@@ -214,8 +214,6 @@ class Session:
         assert self._upstream_stream is not None
         assert self._timekeeper is not None
         self._relay = relay
-        if self._goodbye is not None:
-            relay.end(self._goodbye)
         self._timekeeper.watch(relay)
         await relay.run(self._stream, self._upstream_stream)
 

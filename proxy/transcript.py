@@ -67,7 +67,7 @@ _LONGEST_TAG = 64
 _AROUND_TEXT = 1_024  # what else is kept of a message: names, types, a few values
 _read_length = Struct("!xI").unpack_from
 
-_SIMPLE, _EXTENDED = PROTOCOL_NUMBERS[Protocol.SIMPLE], PROTOCOL_NUMBERS[Protocol.EXTENDED]
+_SIMPLE = PROTOCOL_NUMBERS[Protocol.SIMPLE]
 _DONE, _FAILED = ENDING_NUMBERS[Ending.DONE], ENDING_NUMBERS[Ending.FAILED]
 _REFUSED, _SKIPPED = ENDING_NUMBERS[Ending.REFUSED], ENDING_NUMBERS[Ending.SKIPPED]
 _SUSPENDS, _UNKNOWN = ENDING_NUMBERS[Ending.SUSPENDED], ENDING_NUMBERS[Ending.UNKNOWN]
@@ -120,7 +120,6 @@ class Transcript:
         """`now_us` is microseconds since 1970. Texts are kept up to `longest_text` bytes."""
         self._session_id = session_id
         self._session = session_id.encode()
-        self._spool = spool
         self._append = spool.append
         self._append_late = spool.append_late
         self._now_us = now_us

@@ -6,7 +6,6 @@ import asyncpg
 
 from broker.domain.allowance import Allowance
 from broker.domain.person import Person
-from broker.domain.request import AccessRequest
 from broker.ledger.connection import Db
 from broker.ledger.sight import Visible
 
@@ -75,17 +74,6 @@ async def fetch_covering(
     """Return what is agreed beforehand about this role, whatever its policy and for how long."""
     rows = await db.fetch(_COVERING, person.id, target, database, role, now)
     return [_allowance(row) for row in rows]
-
-
-async def fetch_covering_request(db: Db, request: AccessRequest, now: datetime) -> list[Allowance]:
-    return await fetch_covering(
-        db,
-        request.person,
-        target=request.target,
-        database=request.database,
-        role=request.role,
-        now=now,
-    )
 
 
 async def fetch_page(

@@ -120,7 +120,7 @@ class Verification:
             after, report.newest_checkpoint = page[-1].number, page[-1]
 
     async def _check_receipts(self, db: Db, checker: Checker, report: Report) -> None:
-        last = checker.tallies[ChainName.RECEIPTS].last
+        last, last_hash = checker.tallies[ChainName.RECEIPTS].last, None
         async with db.transaction(isolation="repeatable_read"):  # with the trail of that moment
             while page := await verification.fetch_receipts(db, last, _PAGE):
                 for each in page:
@@ -128,12 +128,17 @@ class Verification:
                     if _is_misfiled(each):
                         why = "it is kept for another grant, or as proved otherwise, than it says"
                         report.add([Flaw(what="receipt", number=each.link.number, why=why)])
-                last = page[-1].link.number
+                last, last_hash = page[-1].link.number, page[-1].link.hash
             newest = await audit.fetch_newest(db, GrantEnded.kind)
-        # The trail knows the newest, too: so none can be cut off the end.
-        if newest is not None and newest["receipt"] != last:
+        # The trail knows the newest, too: so none can be cut off the end, or made anew there.
+        if newest is None:
+            return
+        if newest["receipt"] != last:
             why = f"the trail knows a receipt {newest['receipt']}, and that is the newest"
             report.add([Flaw(what="receipt", number=last + 1, why=why)])
+        elif last_hash is not None and newest["hash"] != last_hash.hex():
+            why = "it is not the one that the audit trail knows"
+            report.add([Flaw(what="receipt", number=last, why=why)])
 
     async def _check_statements(self, db: Db, checker: Checker, report: Report) -> None:
         after = checker.tallies[ChainName.STATEMENTS].last

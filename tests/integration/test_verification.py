@@ -239,6 +239,26 @@ async def test_a_chain_that_was_made_anew_does_not_have_what_a_checkpoint_names(
     assert flaws(report) == ["statements block 2: it is not the one that checkpoint 1 names"]
 
 
+async def test_the_newest_receipt_made_anew_is_not_the_one_that_the_trail_knows(
+    stage: Stage,
+) -> None:
+    """No checkpoint names it yet, and its hash fits what it says now."""
+    async with stage.broker() as broker:
+        await make_record(stage, broker)
+        details = await get_grant(broker)
+        await broker.relinquish(details.grant.id, await get_person(broker, DEV))
+        await broker.trail_sealing.seal()
+        assert flaws(await broker.verification.run()) == []
+        await tamper(
+            stage,
+            "UPDATE receipts SET body = replace(body, 'orders', 'others') WHERE number = 3",
+            "UPDATE receipts SET hash = sha256(previous || int8send(number) || "
+            "convert_to(body, 'UTF8')) WHERE number = 3",
+        )
+        report = await broker.verification.run()
+    assert flaws(report) == ["receipt 3: it is not the one that the audit trail knows"]
+
+
 async def test_a_check_can_begin_with_a_checkpoint(stage: Stage) -> None:
     async with stage.broker() as broker:
         await make_record(stage, broker)
