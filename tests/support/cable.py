@@ -37,6 +37,9 @@ class Cable:
 
     async def _close(self) -> None:
         if self._server is not None:
+            for listener in self._server.sockets:
+                self._loop.remove_reader(listener.fileno())
+            await asyncio.sleep(0)  # a closed server never closes what it has just accepted
             self._server.close()
         for writer in tuple(self._writers):
             writer.transport.abort()
