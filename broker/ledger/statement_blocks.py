@@ -33,8 +33,8 @@ _LOCK_CHAIN = "SELECT pg_advisory_xact_lock(hashtextextended('curfew.statements'
 _LAST = "SELECT number, hash FROM curfew.statement_blocks ORDER BY number DESC LIMIT 1"
 _INSERT = """
     INSERT INTO curfew.statement_blocks
-        (number, day, sealed_at, worker_id, rows, digest, leaves, previous, hash)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        (number, day, sealed_at, worker_id, rows, digest, leaves, previous, hash, sessions)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
 _OUTCOME_COLUMNS = (
     "ending",
@@ -133,6 +133,7 @@ async def _insert(db: Db, worker_id: str, part: Part, block: Block, now: datetim
         block.leaves,
         block.previous,
         block.hash,
+        sorted({row.session_id for row in part.rows}),
     )
     day, number = part.day, block.number
     statements = [_statement(row, day, number) for row in part.rows if isinstance(row, Statement)]
