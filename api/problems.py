@@ -2,12 +2,12 @@
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
-from pydantic import ValidationError
 
+from api.faults import Fault, InvalidInput
 from broker.domain.errors import (
     BrokerError,
     Conflict,
@@ -42,7 +42,7 @@ def problem(
     status: HTTPStatus,
     code: str,
     detail: str,
-    errors: list[dict[str, str]] | None = None,
+    faults: Sequence[Fault] = (),
 ) -> web.Response:
     body: dict[str, object] = {
         "type": "about:blank",
@@ -51,8 +51,8 @@ def problem(
         "code": code,
         "detail": detail,
     }
-    if errors:
-        body["errors"] = errors
+    if faults:
+        body["errors"] = [_error(each) for each in faults]
     headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else None
     return web.Response(
         status=status,
@@ -70,20 +70,7 @@ async def problems(
     try:
         return await handler(request)
     except BrokerError as error:
-        return problem(status_of(error), error.code, str(error))
-    except ValidationError as error:
-        return problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "invalid",
-            "the request body is not as it should be",
-            [
-                {
-                    "field": ".".join(str(part) for part in fault["loc"]) or "body",
-                    "message": fault["msg"].removeprefix("Value error, "),
-                }
-                for fault in error.errors(include_url=False, include_input=False)
-            ],
-        )
+        return problem(status_of(error), error.code, str(error), faults_in(error))
     except web.HTTPException as error:
         status = HTTPStatus(error.status)
         code = _HTTP_CODES.get(error.status, f"http-{error.status}")
@@ -95,6 +82,20 @@ async def problems(
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "something went wrong on our side"
         )
+
+
+def faults_in(error: BrokerError) -> tuple[Fault, ...]:
+    """Return which fields of the question are wrong, as far as it is one of them."""
+    if isinstance(error, InvalidInput):
+        return error.faults
+    if isinstance(error, Invalid) and error.field is not None:
+        return (Fault(error.field, str(error), error.allowed),)
+    return ()
+
+
+def _error(fault: Fault) -> dict[str, object]:
+    told = {"field": fault.field, "message": fault.message}
+    return {**told, "allowed": fault.allowed} if fault.allowed else {**told}
 
 
 def status_of(error: BrokerError) -> HTTPStatus:

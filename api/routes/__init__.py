@@ -6,8 +6,9 @@ from ipaddress import ip_address
 from typing import TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from api.faults import InvalidInput, faults_of
 from broker.domain.errors import Invalid, NotFound
 from broker.domain.ids import IdKind
 
@@ -21,8 +22,11 @@ BodyType = TypeVar("BodyType", bound=BaseModel)
 
 
 async def read_body(request: web.Request, schema: type[BodyType]) -> BodyType:
-    """Return the JSON body; an empty one is an empty object. Raises ValidationError."""
-    return schema.model_validate_json(await request.read() or b"{}")
+    """Return the JSON body; an empty one is an empty object. Raises InvalidInput."""
+    try:
+        return schema.model_validate_json(await request.read() or b"{}")
+    except ValidationError as error:
+        raise InvalidInput(faults_of(error, sorted(schema.model_fields))) from None
 
 
 def render(view: BaseModel, status: int = 200) -> web.Response:

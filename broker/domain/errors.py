@@ -23,7 +23,11 @@ class BrokerError(Exception):
 
 
 class Invalid(BrokerError):
+    """`field` is the one that is wrong, if it is one of the question; `allowed` what it may be."""
+
     code = "invalid"
+    field: str | None = None
+    allowed: tuple[str, ...] = ()
 
 
 class Forbidden(BrokerError):
@@ -85,6 +89,7 @@ class NotFromOurPage(Forbidden):
 
 class InvalidDuration(Invalid):
     code = "invalid-duration"
+    field = "duration"
 
     def __init__(self, text: str, why: str) -> None:
         super().__init__(
@@ -101,6 +106,7 @@ class InvalidSize(Invalid):
 
 class DurationTooLong(Invalid):
     code = "duration-too-long"
+    field = "duration"
 
     def __init__(self, asked: str, longest: str, limit_set_by: str) -> None:
         super().__init__(f"{asked} is too long: {limit_set_by} allows at most {longest}")
@@ -135,6 +141,7 @@ class ScopeTooWide(Forbidden):
 
 class InvalidNetwork(Invalid):
     code = "invalid-network"
+    field = "networks"
 
     def __init__(self, text: str, why: str) -> None:
         super().__init__(
@@ -144,18 +151,22 @@ class InvalidNetwork(Invalid):
 
 class UnknownTarget(Invalid):
     code = "unknown-target"
+    field = "target"
 
     def __init__(self, target: str, allowed: Sequence[str]) -> None:
         super().__init__(f"unknown target {target!r}; you may ask for {_one_of(allowed)}")
+        self.allowed = tuple(allowed)
 
 
 class UnknownRole(Invalid):
     code = "unknown-role"
+    field = "role"
 
     def __init__(self, role: str, target: str, allowed: Sequence[str]) -> None:
         super().__init__(
             f"unknown role {role!r} on target {target!r}; you may ask for {_one_of(allowed)}"
         )
+        self.allowed = tuple(allowed)
 
 
 class NotInCatalog(Invalid):
@@ -183,6 +194,7 @@ class RoleUnusable(Invalid):
     """The target has the role in a state in which nobody may be given it."""
 
     code = "role-unusable"
+    field = "role"
 
     def __init__(self, role: str, target: str, faults: Sequence[str]) -> None:
         super().__init__(
@@ -192,11 +204,13 @@ class RoleUnusable(Invalid):
 
 class KindNotOffered(Invalid):
     code = "kind-not-offered"
+    field = "kind"
 
     def __init__(self, role: str, kind: str, offered: Sequence[str]) -> None:
         super().__init__(
             f"role {role!r} is not given as a {kind}, only as a {' or a '.join(offered)}"
         )
+        self.allowed = tuple(offered)
 
 
 class NoPersonalRole(Invalid):
@@ -234,6 +248,7 @@ class TicketTooLong(Invalid):
 
 class ReasonRequired(Invalid):
     code = "reason-required"
+    field = "reason"
 
     def __init__(self, policy: str) -> None:
         super().__init__(f"policy {policy!r} wants a reason")
@@ -241,6 +256,7 @@ class ReasonRequired(Invalid):
 
 class DurationRequired(Invalid):
     code = "duration-required"
+    field = "duration"
 
     def __init__(self, policy: str, longest: str) -> None:
         super().__init__(f"policy {policy!r} wants a duration; it allows at most {longest}")
@@ -248,6 +264,7 @@ class DurationRequired(Invalid):
 
 class NetworkOutside(Invalid):
     code = "network-outside"
+    field = "networks"
 
     def __init__(self, network: str, policy: str, allowed: Sequence[str]) -> None:
         super().__init__(

@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from pydantic import ValidationError
 
+from api.faults import InvalidInput, faults_of
 from api.problems import problems
 from api.schemas import NewRequest
 from broker.domain.errors import (
@@ -69,7 +70,7 @@ async def test_what_we_did_not_foresee_says_nothing_about_our_insides() -> None:
 async def test_a_bad_body_names_its_fields_and_repeats_no_values() -> None:
     with pytest.raises(ValidationError) as error:
         NewRequest.model_validate_json('{"target": "orders", "role": 5, "secret": "hunter2"}')
-    status, body = await _answer(error.value)
+    status, body = await _answer(InvalidInput(faults_of(error.value)))
     assert status == 422
     errors = body["errors"]
     assert isinstance(errors, list)

@@ -1,0 +1,92 @@
+"""What parameters and fields are made of: values that a person may get wrong, and what they are
+told then. Each is checked by the same rule that the OpenAPI description shows."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from broker.domain.ids import IdKind
+
+MOMENT_EXAMPLE = "2026-08-01T00:00:00Z"
+ID_EXAMPLE = "06gzgmx2b2v3s0ps"
+
+_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+_DIGITS = re.compile("[0-9]{1,18}")  # PostgreSQL's bigint holds them all
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """Text that is `pattern` from end to end; `must` says so to people, after the field's name."""
+
+    pattern: str
+    must: str
+    example: str
+
+    def check(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise PydanticCustomError("like", "{must}", {"must": self.must})
+        return text
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$", "examples": [self.example]}
+
+
+def id_pattern(kind: IdKind) -> str:
+    return f"{kind}_[0-9a-z]{{1,32}}"
+
+
+def id_of(kind: IdKind, what: str) -> Like:
+    """Return the rule of what has to look like an id of this kind."""
+    example = f"{kind}_{ID_EXAMPLE}"
+    return Like(id_pattern(kind), f"must be the id of {what}, for example {example}", example)
+
+
+def _moment(value: Any) -> datetime:
+    """Not pydantic's own reading, which takes a bare number for seconds since 1970."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC)
+    try:
+        if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+            raise ValueError("no time with its zone")
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        must = f"must be a time with its zone, for example {MOMENT_EXAMPLE}"
+        raise PydanticCustomError("moment", "{must}", {"must": must}) from None
+
+
+def _whole(value: Any) -> int:
+    """Not pydantic's own reading either: it takes 1.0 and 1_000, too."""
+    if not isinstance(value, str) or not _DIGITS.fullmatch(value):
+        raise PydanticCustomError("whole", "must be a whole number, for example 12")
+    return int(value)
+
+
+def _flag(value: Any) -> bool:
+    if value not in {"true", "false"}:
+        raise PydanticCustomError("flag", "must be true or false", {"allowed": ("true", "false")})
+    return bool(value == "true")
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": [MOMENT_EXAMPLE]}),
+]
+"""A time with its zone; in UTC, once it is read."""
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A number of a query string."""
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""Yes or no, of a query string."""
