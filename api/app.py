@@ -25,7 +25,7 @@ from api.routes import (
     targets,
     tokens,
 )
-from api.web import ask, signing
+from api.web import ask, assets, signing
 from api.web import me as my_page
 from api.web import request as request_page
 from api.web.problem_page import page_problems
@@ -52,7 +52,7 @@ _PROGRAMS = (
     sign_in,
     health,
 )
-_PEOPLE = (ask, my_page, request_page, signing)
+_PEOPLE = (ask, my_page, request_page, signing, assets)
 
 
 def make_app(broker: Broker, door: Door | None = None) -> web.Application:

@@ -1,11 +1,20 @@
 """Who looks at a page: somebody that we know, or nobody."""
 
+from dataclasses import dataclass, field
+
 from aiohttp import web
 
 from api.keys import ACTOR, SIGNED_IN
 from api.same_site import csrf_token
-from api.web.page import Visitor
 from broker.domain.errors import Unauthenticated
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Whom a page is for, and what its forms have to bring along from a browser."""
+
+    email: str
+    csrf: str | None = field(default=None, repr=False)
 
 
 def visitor_of(request: web.Request) -> Visitor | None:

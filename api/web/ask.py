@@ -19,8 +19,8 @@ from api.keys import ACTOR, BROKER
 from api.problems import status_of
 from api.routes import source_of
 from api.schemas import Duration, Text
-from api.visitor import require_visitor, visitor_of
-from api.web.page import Visitor, copyable, facts, form, hidden, lead_to, notice, page
+from api.visitor import Visitor, require_visitor, visitor_of
+from api.web.page import copyable, facts, form, hidden, lead_to, notice, page
 from broker.config.settings import Identifier, Name
 from broker.domain.duration import format_duration, iso_duration
 from broker.domain.errors import BrokerError

@@ -1,24 +1,36 @@
-"""/me: who people are here, and until when."""
+"""/me: who people are here, and until when; and the way out."""
+
+from dataclasses import dataclass
+from datetime import timedelta
 
 from aiohttp import web
 
 from api.keys import BROKER, SIGNED_IN
 from api.routes.me import me_view
-from api.visitor import require_visitor
-from api.web.me_page import Stay, me_page
+from api.web.rendering import page
+from broker.domain.authorization import Action
+from broker.domain.identity.sign_in import SignIn
 
 routes = web.RouteTableDef()
 
 
-@routes.get("/")
-async def home(request: web.Request) -> web.Response:
-    del request
-    raise web.HTTPSeeOther("/me")
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """How long somebody stays signed in."""
+
+    sign_in: SignIn
+    idle: timedelta
 
 
 @routes.get("/me")
 async def me(request: web.Request) -> web.Response:
-    signed_in = request.get(SIGNED_IN)
+    """Who came without signing in, with a token, has no stay that could end."""
+    view, signed_in = me_view(request), request.get(SIGNED_IN)
     idle = request.app[BROKER].sign_ins.terms.idle
-    stay = Stay(signed_in.sign_in, idle) if signed_in is not None else None
-    return me_page(me_view(request), stay, require_visitor(request))
+    return await page(
+        request,
+        "me.html",
+        me=view,
+        stay=Stay(signed_in.sign_in, idle) if signed_in is not None else None,
+        signs=view.scopes is None or Action.SIGN in view.scopes,
+    )

@@ -3,7 +3,6 @@
 import re
 from base64 import b64encode
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
@@ -13,6 +12,7 @@ from importlib.resources import files
 from aiohttp import web
 
 from api.same_site import CSRF_FIELD
+from api.visitor import Visitor
 
 _STYLE = (files("api.web") / "style.css").read_text(encoding="utf-8")
 _SCRIPT = (files("api.web") / "copy.js").read_text(encoding="utf-8")
@@ -66,14 +66,6 @@ _FRAME = """\
 </body>
 </html>
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """Whom the page is for, and what its forms have to bring along from a browser."""
-
-    email: str
-    csrf: str | None = field(default=None, repr=False)
 
 
 def page(

@@ -7,8 +7,7 @@ from aiohttp import hdrs, web
 
 from api.browsers import Handler
 from api.problems import status_of
-from api.visitor import visitor_of
-from api.web.page import lead_to, notice, page
+from api.web.rendering import lead_to, render
 from broker.domain.errors import BrokerError, Unauthenticated
 
 _TITLES = {
@@ -47,7 +46,5 @@ def _is_for_a_page(request: web.Request) -> bool:
 
 
 def _problem_page(request: web.Request, status: HTTPStatus, said: str) -> web.Response:
-    visitor = visitor_of(request)
-    more = "" if visitor is not None else '<p><a href="/sign-in">Sign in</a></p>'
     title = _TITLES.get(status, status.phrase)
-    return page(title, notice(said) + more, status, visitor=visitor)
+    return render(request, "problem.html", status=status, title=title, said=said)

@@ -5,7 +5,8 @@ from html import escape
 from aiohttp import web
 
 from api.schemas import CommentView, DecisionView, RequestView
-from api.web.page import Visitor, copyable, facts, moment, page
+from api.visitor import Visitor
+from api.web.page import copyable, facts, moment, page
 from broker.domain.duration import format_duration
 from broker.domain.request import RequestState
 from broker.domain.size import format_size

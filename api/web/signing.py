@@ -9,8 +9,7 @@ from api.keys import BROKER, DOOR, OVER, SIGNED_IN
 from api.local_path import local_path
 from api.problems import status_of
 from api.routes import source_of
-from api.web.page import lead_to
-from api.web.sign_in_page import sign_in_page
+from api.web.rendering import lead_to, render
 from broker.domain.errors import (
     BrokerError,
     NotIdentified,
@@ -22,7 +21,7 @@ from broker.service.sign_ins import NewSignIn
 
 routes = web.RouteTableDef()
 
-_HOME = "/me"
+_HOME = "/"
 _SIGNED_OUT = "You have signed out. Your provider may still know you."
 _NOBODY = "{} says who you are, but nobody of that description may come in here; ask an operator"
 _NO_TOKEN = "this is no personal token that is good here"  # noqa: S105  (what is said of one)
@@ -35,7 +34,7 @@ async def look(request: web.Request) -> web.Response:
     if SIGNED_IN in request:
         return lead_to(back_to)
     said = _SIGNED_OUT if "out" in request.query else request.get(OVER, "")
-    return sign_in_page(_providers(request), back_to, said=said)
+    return _page(request, back_to, said=said)
 
 
 @routes.post("/sign-in")
@@ -48,9 +47,7 @@ async def with_token(request: web.Request) -> web.Response:
             sent.get("token", "").strip(), source=source_of(request)
         )
     except Unauthenticated:
-        return sign_in_page(
-            _providers(request), back_to, wrong=_NO_TOKEN, status=HTTPStatus.UNAUTHORIZED
-        )
+        return _page(request, back_to, wrong=_NO_TOKEN, status=HTTPStatus.UNAUTHORIZED)
     return await _let_in(request, new, back_to)
 
 
@@ -114,11 +111,28 @@ async def _let_in(request: web.Request, new: NewSignIn, back_to: str) -> web.Res
 
 
 def _not_in(request: web.Request, back_to: str, error: BrokerError) -> web.Response:
-    return sign_in_page(_providers(request), back_to, wrong=str(error), status=status_of(error))
+    return _page(request, back_to, wrong=str(error), status=status_of(error))
 
 
-def _providers(request: web.Request) -> tuple[str, ...]:
-    return tuple(request.app[BROKER].sign_ins.terms.web)
+def _page(
+    request: web.Request,
+    back_to: str,
+    *,
+    wrong: str = "",
+    said: str = "",
+    status: HTTPStatus = HTTPStatus.OK,
+) -> web.Response:
+    """Return the page; `wrong` is what went wrong and `said` what has been done."""
+    providers = tuple(request.app[BROKER].sign_ins.terms.web)
+    return render(
+        request,
+        "sign_in.html",
+        status=status,
+        providers=providers,
+        back_to=back_to,
+        wrong=wrong,
+        said=said,
+    )
 
 
 def _answer(request: web.Request) -> dict[str, str]:

@@ -30,7 +30,7 @@ from broker.ledger import audit, requests
 from broker.ledger.connection import Db, reading, transaction
 from broker.service.approvals import Approvals
 from broker.service.context import Context
-from broker.service.visible import is_own, shows, ties, visible_to
+from broker.service.visible import decides, is_own, shows, ties, visible_to
 
 _LAPSE_BATCH = 100
 
@@ -66,6 +66,15 @@ class Requests:
         visible = await visible_to(self._context, person)
         async with reading(self._context.ledger) as db:
             return await requests.fetch_page(db, visible, state=state, before=before, limit=limit)
+
+    async def count_waiting_for(self, person: Person) -> int:
+        """Return how many pending requests the person may decide now."""
+        visible = await visible_to(self._context, person)
+        async with reading(self._context.ledger) as db:
+            found = await requests.fetch_page(
+                db, visible, state=RequestState.PENDING, before=None, limit=100
+            )
+        return sum(decides(visible, each) and not is_own(visible, each) for each in found)
 
     async def cancel(self, request_id: str, person: Person) -> RequestDetails:
         """Withdraw a pending request: who asked, or who it was asked for."""

@@ -161,7 +161,7 @@ async def test_who_does_not_want_to_is_told_so_and_may_try_again(
 )
 async def test_nobody_is_led_to_another_site(site: Site, provider: Provider, to: str) -> None:
     async with site.browser() as browser:
-        assert (await browser.sign_in(provider, NEWCOMER, to)).headers["Location"] == "/me"
+        assert (await browser.sign_in(provider, NEWCOMER, to)).headers["Location"] == "/"
         led = await browser.get("/sign-in", params={"to": to})
         assert led.headers["Location"] == "/me"
     async with site.browser() as browser:

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import web
 
+from api.visitor import Visitor
 from api.web.ask import looked_at
-from api.web.page import Visitor
 
 ORDERS = {"target": "orders", "role": "orders_reader", "for": "1h"}
 DEV = Visitor("dev@example.com", "a-csrf-token")

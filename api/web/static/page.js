@@ -1,0 +1,117 @@
+// What pages do beyond showing: every one of them can be read, and used, without.
+
+// Copying. A button that does nothing is not shown.
+if (navigator.clipboard) {
+  const show = (root) => root.querySelectorAll("button[data-copy]").forEach((button) => {
+    button.hidden = false;
+    button.setAttribute("aria-live", "polite");
+    if (!button.hasAttribute("aria-label"))
+      button.setAttribute("aria-label", "Copy: " + button.closest("figure").querySelector("figcaption").textContent);
+  });
+  show(document);
+  document.addEventListener("htmx:after:swap", () => show(document));
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-copy]");
+    if (!button) return;
+    let said = "Copied";
+    try {
+      await navigator.clipboard.writeText(button.closest("figure").querySelector("code").textContent);
+    } catch {
+      said = "Select the text instead";
+    }
+    button.textContent = said;
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  });
+}
+
+// Times that go on.
+const stretch = (seconds) => {
+  const [d, h, m, s] = [seconds / 86400, (seconds / 3600) % 24, (seconds / 60) % 60, seconds % 60].map(Math.floor);
+  if (d) return h ? `${d} d ${h} h` : `${d} d`;
+  if (h) return m ? `${h} h ${m} min` : `${h} h`;
+  return m ? `${m} min` : `${s} s`;
+};
+const two = (number) => String(number).padStart(2, "0");
+const tick = () => {
+  const now = Date.now();
+  for (const time of document.querySelectorAll("time[data-countdown]")) {
+    const left = Math.floor((Date.parse(time.dateTime) - now) / 1000);
+    const [h, m, s] = [left / 3600, (left / 60) % 60, left % 60].map(Math.floor);
+    time.textContent = left <= 0 ? "over" : left < 86400 ? `${h}:${two(m)}:${two(s)}` : stretch(left);
+    time.classList.toggle("soon", left < 300);
+  }
+  for (const time of document.querySelectorAll("time[data-ago]")) {
+    const past = Math.floor((now - Date.parse(time.dateTime)) / 1000);
+    time.textContent = past < 0 ? `in ${stretch(-past)}` : past < 60 ? "just now" : `${stretch(past)} ago`;
+  }
+};
+setInterval(tick, 1000);
+tick();
+
+// What happens elsewhere: each part of the page that it concerns is loaded again.
+const live = document.getElementById("live");
+const url = document.body.dataset.events;
+if (live && url && window.EventSource) {
+  let stream = null;
+  let wasLost = false;
+  const due = new Set();
+  let timer = null;
+  const refresh = (topic) => {
+    for (const part of document.querySelectorAll("[data-live]"))
+      if (topic === null || part.dataset.live.split(" ").includes(topic)) due.add(part.id);
+    timer ??= setTimeout(() => {
+      timer = null;
+      for (const id of due) document.getElementById(id)?.dispatchEvent(new CustomEvent("live"));
+      due.clear();
+    }, 150);
+  };
+  const say = (text) => {
+    live.textContent = text;
+    live.classList.toggle("lost", text !== "");
+  };
+  const open = () => {
+    stream = new EventSource(url);
+    stream.onopen = () => {
+      say("");
+      if (wasLost) refresh(null);
+      wasLost = false;
+    };
+    stream.onerror = () => {
+      wasLost = true;
+      say("Connection lost: trying again. What you see may be old.");
+      if (stream.readyState === EventSource.CLOSED) setTimeout(() => stream && !document.hidden && reopen(), 5000);
+    };
+    for (const topic of document.body.dataset.topics.split(" "))
+      stream.addEventListener(topic, () => refresh(topic === "reset" ? null : topic));
+  };
+  const close = () => {
+    stream?.close();
+    stream = null;
+  };
+  const reopen = () => {
+    close();
+    open();
+  };
+  // Browsers open only so many connections to one host: a page that nobody looks at keeps none.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return close();
+    wasLost = true;
+    reopen();
+  });
+  window.addEventListener("pagehide", close);
+  if (!document.hidden) open();
+}
+
+// The drawer: details without leaving the list.
+const drawer = document.getElementById("drawer");
+if (drawer) {
+  document.addEventListener("htmx:after:swap", () => {
+    if (!drawer.open && document.getElementById("drawer-content").childElementCount) drawer.showModal();
+  });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-drawer]");
+    if (link) document.getElementById("drawer-page").href = link.href;
+    if (event.target === drawer) drawer.close();
+  });
+  drawer.addEventListener("close", () => document.getElementById("drawer-content").replaceChildren());
+}
