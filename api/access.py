@@ -49,12 +49,14 @@ ROUTES: Mapping[str, Access] = {
     "POST /v1/requests/{id}/comments": Access(
         "comments on a request", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
     ),
+    "GET /v1/requests/{id}/timeline": _shows("shows all that happened with a request"),
     "POST /v1/credentials": Access(
         "asks for access that nobody has to agree to, and hands out its secret", {OWN: ASK}
     ),
     # Grants
     "GET /v1/grants": _shows("lists grants"),
     "GET /v1/grants/{id}": _shows("shows a grant"),
+    "GET /v1/grants/{id}/timeline": _shows("shows all that happened with a grant"),
     "GET /v1/grants/{id}/receipt": _shows("shows the proof that a grant ended"),
     "GET /v1/grants/{id}/evidence": Access(
         "packs all that there is about a grant, with its proof", {APPROVED: READ, EVERYTHING: READ}

@@ -23,6 +23,7 @@ from api.routes import (
     sessions,
     sign_in,
     targets,
+    timelines,
     tokens,
 )
 from api.web import ask, assets, signing
@@ -38,6 +39,7 @@ _PROGRAMS = (
     requests,
     credentials,
     grants,
+    timelines,
     allowances,
     sessions,
     held_commits,

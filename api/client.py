@@ -55,6 +55,7 @@ from api.statement_schemas import (
     StreamLine,
 )
 from api.statement_schemas import EndLine as StreamEnd
+from api.timeline_schemas import TimelineView
 from broker.domain.duration import iso_duration
 from broker.domain.grant import GrantKind
 from broker.domain.network import Network
@@ -134,6 +135,11 @@ class Client:
 
     async def get_request(self, request_id: str) -> RequestView:
         return await self._get(RequestView, f"/v1/requests/{request_id}")
+
+    async def get_timeline(self, some_id: str) -> TimelineView:
+        """Return all that happened with a request or a grant, the oldest first."""
+        what = "grants" if some_id.startswith("grt_") else "requests"
+        return await self._get(TimelineView, f"/v1/{what}/{some_id}/timeline")
 
     async def list_requests(
         self, *, status: str | None = None, limit: int = 50

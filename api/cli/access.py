@@ -20,6 +20,7 @@ from api.cli.options import (
     size_option,
 )
 from api.cli.output import ExitCode, out, print_json, print_table, time_left
+from api.cli.timeline_views import print_timeline
 from api.cli.views import (
     GrantStory,
     names,
@@ -35,6 +36,7 @@ from api.cli.views import (
 )
 from api.client import Client
 from api.schemas import AlarmView, ApprovalView, GrantView, RequestView, ReviewView
+from api.timeline_schemas import TimelineView
 from broker.domain.duration import format_duration
 from broker.domain.grant import GrantKind, GrantState
 
@@ -237,9 +239,19 @@ def ls(
 
 def show(
     some_id: Annotated[str, typer.Argument(metavar="ID", help="A request or a grant.")],
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="All that happened with it, from its beginning on.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a request or a grant with all that is known of it."""
+    if timeline:
+
+        async def fetch_timeline(client: Client) -> TimelineView:
+            return await client.get_timeline(some_id)
+
+        print_timeline(with_client(fetch_timeline), as_json=as_json)
+        return
     if some_id.startswith("grt_"):
         print_grant_story(with_client(partial(_fetch_story, some_id)), as_json=as_json)
         return

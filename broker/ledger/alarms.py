@@ -14,7 +14,8 @@ _RAISE = """
     RETURNING id = $1 AS is_new
 """
 _CLEAR = """
-    UPDATE curfew.alarms SET cleared_at = $2 WHERE key = $1 AND cleared_at IS NULL RETURNING id
+    UPDATE curfew.alarms SET cleared_at = $2 WHERE key = $1 AND cleared_at IS NULL
+    RETURNING id, grant_id
 """
 # Among them those about no grant, which are about a target, and those about grants whose policy is
 # gone or names nobody.
@@ -84,10 +85,11 @@ async def insert(db: Db, alarm: Alarm) -> bool:
     )
 
 
-async def clear(db: Db, key: str, now: datetime) -> str | None:
-    """Close the open alarm of this key. Returns its id, or None if there is none."""
-    alarm_id: str | None = await db.fetchval(_CLEAR, key, now)
-    return alarm_id
+async def clear(db: Db, key: str, now: datetime) -> tuple[str, str | None] | None:
+    """Close the open alarm of this key. Returns its id and that of the grant that it is about, or
+    None if there is no such alarm."""
+    row = await db.fetchrow(_CLEAR, key, now)
+    return (row["id"], row["grant_id"]) if row else None
 
 
 async def clear_one(db: Db, alarm_id: str, audience: Audience, now: datetime) -> Alarm | None:

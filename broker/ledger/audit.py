@@ -1,5 +1,6 @@
 """The audit trail: append only. A row is written in the transaction of the change it records."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,18 @@ _CONDITIONS = {
                             ON p.id = g.person_id WHERE p.email = {0}))""",
 }
 
+# Of requests, and of a grant what is about no request; of each kind the newest ones.
+_LIFE = """
+    SELECT seq, at, actor, kind, request_id, grant_id, session_id, data, of_kind
+      FROM (SELECT e.*, count(*) OVER of_its_kind AS of_kind,
+                   row_number() OVER (PARTITION BY kind ORDER BY seq DESC) AS place
+              FROM curfew.audit_events e
+             WHERE (request_id = ANY ($1) OR (grant_id = $2 AND request_id IS NULL))
+               AND kind <> ALL ($3)
+            WINDOW of_its_kind AS (PARTITION BY kind)) AS placed
+     WHERE place <= $4 ORDER BY seq
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
@@ -53,6 +66,14 @@ class AuditRow:
     grant_id: str | None
     session_id: str | None
     data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Events, in their order, and how many older ones of a kind are not among them."""
+
+    rows: Sequence[AuditRow]
+    left_out: Mapping[str, int]
 
 
 async def append(db: Db, event: Event, *, actor: str, now: datetime) -> None:
@@ -90,3 +111,25 @@ async def fetch_page(
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     rows = await db.fetch(f"{_SELECT}{where} ORDER BY seq DESC LIMIT $1", limit, *given.values())
     return [AuditRow(**dict(row)) for row in rows]
+
+
+async def fetch_life(
+    db: Db,
+    request_ids: Collection[str],
+    grant_id: str | None,
+    *,
+    without: Collection[str],
+    most_of_a_kind: int,
+) -> Life:
+    """Return what happened to requests and to a grant, of each kind the newest. Kinds to do
+    `without` are left out without a word."""
+    found = await db.fetch(_LIFE, list(request_ids), grant_id, list(without), most_of_a_kind)
+    totals = {row["kind"]: row["of_kind"] for row in found}
+    rows = [
+        AuditRow(**{name: value for name, value in row.items() if name != "of_kind"})
+        for row in found
+    ]
+    return Life(
+        rows,
+        {kind: all_ - most_of_a_kind for kind, all_ in totals.items() if all_ > most_of_a_kind},
+    )

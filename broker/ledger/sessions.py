@@ -247,6 +247,14 @@ async def fetch_of_grant(db: Db, grant_id: str) -> list[SessionRow]:
     return [_session(row) for row in rows]
 
 
+async def fetch_newest_of_grant(db: Db, grant_id: str, limit: int) -> list[SessionRow]:
+    """Return at most `limit` sessions of the grant, newest first."""
+    rows = await db.fetch(
+        _SELECT + " WHERE s.grant_id = $1 ORDER BY s.id DESC LIMIT $2", grant_id, limit
+    )
+    return [_session(row) for row in rows]
+
+
 async def fetch_page(
     db: Db,
     visible: Visible,

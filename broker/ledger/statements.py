@@ -97,7 +97,10 @@ _SUMS = f"""
      CROSS JOIN LATERAL (
         SELECT sum(coalesce(s.rows, o.rows)) AS rows,
                sum(coalesce(s.bytes_from_client, o.bytes_from_client)) AS bytes_from_client,
-               sum(coalesce(s.bytes_to_client, o.bytes_to_client)) AS bytes_to_client
+               sum(coalesce(s.bytes_to_client, o.bytes_to_client)) AS bytes_to_client,
+               count(*) FILTER (
+                   WHERE coalesce(s.ending, o.ending) IN ('failed', 'refused')) AS errors,
+               min(s.started_at) AS first_at, max(s.started_at) AS last_at
           FROM {_WITH_OUTCOME}
          WHERE s.session_id = asked.id AND s.day BETWEEN asked.first AND asked.last
            AND s.day BETWEEN $4 AND $5
@@ -173,11 +176,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What the statements of a session on record come to."""
+    """What the statements of a session on record come to. The times are when the first and the last
+    of them began; None without any."""
 
     rows: int
     bytes_from_client: int
     bytes_to_client: int
+    errors: int
+    first_at: datetime | None
+    last_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +222,9 @@ async def fetch_sums(db: Db, asked: Sequence[Lifetime], *, now: datetime) -> dic
             int(row["rows"] or 0),
             int(row["bytes_from_client"] or 0),
             int(row["bytes_to_client"] or 0),
+            row["errors"],
+            row["first_at"],
+            row["last_at"],
         )
         for row in rows
     }

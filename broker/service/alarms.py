@@ -84,10 +84,12 @@ class Alarms:
     async def clear(self, db: Db, key: str) -> None:
         """Close the alarm of this key, if there is one."""
         now = self._context.now()
-        alarm_id = await alarms.clear(db, key, now)
-        if alarm_id is not None:
+        cleared = await alarms.clear(db, key, now)
+        if cleared is not None:
+            alarm_id, grant_id = cleared
             _log.info("alarm %s is over", alarm_id)
-            await audit.append(db, AlarmCleared(alarm_id=alarm_id), actor=SYSTEM, now=now)
+            event = AlarmCleared(grant_id=grant_id, alarm_id=alarm_id)
+            await audit.append(db, event, actor=SYSTEM, now=now)
 
 
 def work_key(grant_id: str) -> str:

@@ -28,6 +28,7 @@ from broker.service.following import Following
 from broker.service.grants import Credential, GrantDetails, Grants
 from broker.service.health import Health
 from broker.service.held_commits import HeldCommits
+from broker.service.idempotency import Idempotency
 from broker.service.instruments import Instruments
 from broker.service.logins import Logins
 from broker.service.means import Means
@@ -55,6 +56,7 @@ from broker.service.statements import Statements, Watched
 from broker.service.sweep import Sweep
 from broker.service.ticket_uses import TicketUses
 from broker.service.tickets import Tickets
+from broker.service.timelines import Timelines
 from broker.service.tokens import Tokens
 from broker.service.trail import Trail
 from broker.service.trail_sealing import TrailSealing
@@ -135,12 +137,14 @@ class Broker:
         self.health = Health(context)
         self.doctor = Doctor(context)
         self.trail = Trail(context)
+        self.timelines = Timelines(context)
         self.trail_sealing = TrailSealing(context)
         self.checkpoints = Checkpoints(context)
         self.evidence = Evidence(context, self.exports, self.trail_sealing, self.checkpoints)
         self.retention = Retention(context)
         self.verification = Verification(context)
         self.paging = Paging(context)
+        self.idempotency = Idempotency(context)
 
     async def ask(self, wish: Wish, requester: Person) -> RequestDetails:
         """Make a request, and what it gives if nobody has to agree to it."""

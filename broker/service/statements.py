@@ -115,7 +115,7 @@ class Statements:
         now = self._context.now()
         lives = {row.id: lifetime_of(row) for row in rows}
         counts = await statements.fetch_counts(db, list(lives.values()), now=now)
-        cheap = [lives[each] for each in _affordable(rows, counts, affordable)]
+        cheap = [lives[each] for each in quickly_summed(rows, counts, affordable)]
         sums = await statements.fetch_sums(db, cheap, now=now)
         open_ones = [lives[row.id] for row in rows if row.ended_at is None]
         running = await statements.fetch_running(db, open_ones, longest=_LONGEST_CURRENT, now=now)
@@ -138,8 +138,8 @@ def lifetime_of(row: SessionRow) -> Lifetime:
     return Lifetime(row.id, row.started_at, row.ended_at)
 
 
-def _affordable(
-    rows: Sequence[SessionRow], counts: dict[str, int], affordable: int | None
+def quickly_summed(
+    rows: Sequence[SessionRow], counts: dict[str, int], affordable: int | None = _AFFORDABLE
 ) -> list[str]:
     """Return those, from the first on, whose statements together are not too many to add up."""
     if affordable is None:
