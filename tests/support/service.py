@@ -154,8 +154,9 @@ class Service:
 
 @contextmanager
 def run_service(stage: Stage, people: tuple[str, ...], **changes: Any) -> Iterator[Service]:
-    """Run `pgcurfew serve` with the stage's settings and `changes` of whole sections."""
-    api_port, proxy_port = free_port(), free_port()
+    """Run `pgcurfew serve` with the stage's settings and `changes` of sections."""
+    listen = changes.get("api", {}).get("listen", "")
+    api_port, proxy_port = int(listen.rpartition(":")[2] or free_port()), free_port()
     proxy = {
         "listen": f"127.0.0.1:{proxy_port}",
         "drain_timeout": "1s",
