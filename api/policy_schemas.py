@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter
 
 from api.schemas import Body, Duration, Identifier, Networks, Text, View
+from api.values import Moment
 from broker.domain.grant import GrantKind
 
 if TYPE_CHECKING:  # clients, too, load this module, and need none of the broker
@@ -41,7 +42,7 @@ class PolicyQuestion(Body):
     reason: Text = ""
     kind: GrantKind = GrantKind.LOGIN
     networks: Networks = ()
-    at: AwareDatetime | None = None
+    at: Moment | None = None
     groups: Names | None = None
     manager: Email | None = None
     on_call: Names | None = None
@@ -53,7 +54,7 @@ class Replay(Body):
     """`policies` is the text of a policy file."""
 
     policies: str = Field(max_length=LONGEST_FILE)
-    since: AwareDatetime
+    since: Moment
 
 
 class CutView(View):

@@ -4,21 +4,35 @@ A name that a query does not have is refused, and so is one that comes twice: a 
 misspelt would otherwise show everything, as if nothing had been left out.
 """
 
-from typing import Annotated, TypeVar, get_origin
+from typing import Annotated, Literal, TypeVar, get_origin
 
 from multidict import MultiMapping
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.faults import Fault, InvalidInput, faults_of
-from api.values import Whole, id_of
+from api.values import Flag, Like, Moment, Whole, id_of
+from broker.domain.grant import GrantState
 from broker.domain.ids import IdKind
 from broker.domain.request import RequestState
+from broker.domain.version import VersionKind
+from broker.service.exports import ExportFormat, What
 
 MOST_AT_ONCE = 500
+HEADS = r"([0-9]{1,18})\.([0-9]{1,18})"
+"""How far somebody has read statements and events."""
+PLACE = r"([0-9]{1,18})\.(ses_[0-9a-z]{1,32})\.([0-9]{1,18})"
+"""Of a statement: microseconds since 1970, its session, its number."""
 
-Limit = Annotated[
-    Whole,
-    Field(ge=1, le=MOST_AT_ONCE, description="How many at most."),
+Limit = Annotated[Whole, Field(ge=1, le=MOST_AT_ONCE, description="How many at most.")]
+GrantId = Annotated[str, id_of(IdKind.GRANT, "a grant")]
+SessionId = Annotated[str, id_of(IdKind.SESSION, "a session")]
+Who = Annotated[
+    str,
+    Like(
+        r"[^\x00-\x20\x7f]{1,320}",
+        "must be an e-mail address, for example alice@example.com",
+        "alice@example.com",
+    ),
 ]
 
 
@@ -63,3 +77,145 @@ class PageQuery(Query):
 class RequestsQuery(PageQuery):
     status: RequestState | None = None
     after: Annotated[str, id_of(IdKind.REQUEST, "a request")] | None = None
+
+
+class GrantsQuery(PageQuery):
+    status: GrantState | None = None
+    mine: Annotated[Flag, Field(description="Only one's own.")] = False
+    after: GrantId | None = None
+
+
+class AllowancesQuery(PageQuery):
+    status: Literal["living", "all"] = "living"
+    after: Annotated[str, id_of(IdKind.ALLOWANCE, "an allowance")] | None = None
+
+
+class SessionsQuery(PageQuery):
+    status: Literal["open", "ended"] | None = None
+    grant: GrantId | None = None
+    after: SessionId | None = None
+
+
+class NumberedQuery(PageQuery):
+    """`after` is a number: of a statement in its session, or of an event in the audit trail."""
+
+    after: Whole | None = None
+
+
+class HeldCommitsQuery(PageQuery):
+    status: Literal["open", "decided", "all"] = "open"
+    after: Annotated[str, id_of(IdKind.HELD_COMMIT, "a held commit")] | None = None
+
+
+class AlarmsQuery(PageQuery):
+    status: Literal["open", "all"] = "open"
+    after: Annotated[str, id_of(IdKind.ALARM, "an alarm")] | None = None
+
+
+class TokensQuery(PageQuery):
+    mine: Annotated[Flag, Field(description="Only one's own.")] = False
+    after: Annotated[str, id_of(IdKind.TOKEN, "a token")] | None = None
+
+
+class VersionsQuery(NumberedQuery):
+    kind: VersionKind | None = None
+
+
+class AuditQuery(NumberedQuery):
+    grant: GrantId | None = None
+    request: Annotated[str, id_of(IdKind.REQUEST, "a request")] | None = None
+    person: (
+        Annotated[
+            Who,
+            Field(description="What they did, and what was done to requests and grants of theirs."),
+        ]
+        | None
+    ) = None
+    kind: (
+        Annotated[
+            str,
+            Like(
+                r"[a-z_]{1,40}\.[a-z_]{1,40}",
+                "must be a kind of event, for example grant.ended",
+                "grant.ended",
+            ),
+        ]
+        | None
+    ) = None
+    since: Moment | None = None
+
+
+class VerificationQuery(Query):
+    since: (
+        Annotated[Whole, Field(description="Only from the checkpoint of this number on.")] | None
+    ) = None
+
+
+class RecordQuery(Query):
+    """Of statements and events: whose, and where."""
+
+    session: SessionId | None = None
+    grant: GrantId | None = None
+    person: Who | None = None
+    target: (
+        Annotated[
+            str,
+            Like(
+                r"[^\x00-\x1f\x7f]{1,200}",
+                "must be the name of a target, for example orders",
+                "orders",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class StretchQuery(RecordQuery):
+    since: Moment | None = None
+    until: Moment | None = None
+
+
+class StatementsQuery(StretchQuery, PageQuery):
+    """Of the last day, unless a time, a session or a grant is given."""
+
+    text: (
+        Annotated[
+            str,
+            Like(
+                r"[^\x00]{1,1000}",
+                "must be at most 1000 characters, for example customers",
+                "customers",
+            ),
+            Field(description="Anywhere in a statement, in either case."),
+        ]
+        | None
+    ) = None
+    after: (
+        Annotated[
+            str,
+            Like(
+                PLACE,
+                "must be what `next` of the page before was",
+                "1785542400000000.ses_06gzgmx2b2v3s0ps.7",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class StreamQuery(RecordQuery):
+    what: Literal["statements", "events", "all"] = "all"
+    after: (
+        Annotated[
+            str,
+            Like(HEADS, "must be what `after` of a position was, for example 1207.88", "1207.88"),
+            Field(description="Go on from this position."),
+        ]
+        | None
+    ) = None
+    follow: Annotated[Flag, Field(description="Or only what there is.")] = True
+
+
+class ExportQuery(StretchQuery):
+    what: What = What.ALL
+    format: ExportFormat = ExportFormat.JSONL

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 from pydantic import (
@@ -13,8 +13,11 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
 )
 
+from api.values import Moment
 from broker.config.values import Email
 from broker.domain.allowance import Allowance
 from broker.domain.authorization import Action, Standing
@@ -66,6 +69,8 @@ def _duration_or_none(value: Any) -> Any:
 
 
 def _network(value: Any) -> Any:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
     if not isinstance(value, str):
         raise ValueError("a network is text, for example 10.0.0.0/8")  # noqa: TRY004
     try:
@@ -78,20 +83,48 @@ def _each_once(networks: tuple[Network, ...]) -> tuple[Network, ...]:
     return tuple(dict.fromkeys(networks))
 
 
+_ISO_DURATION = {"type": "string", "format": "duration", "examples": ["PT1H"]}
+_ANY_DURATION = {
+    "type": "string",
+    "description": "ISO 8601, or a number of seconds, minutes, hours or days: 90s, 30m, 8h, 2d.",
+    "pattern": (
+        "^(?=.*[1-9])(?:[0-9]{1,9}[smhd]|P(?:[0-9]{1,6}W)?(?:[0-9]{1,6}D)?"
+        "(?:T(?=[0-9])(?:[0-9]{1,6}H)?(?:[0-9]{1,7}M)?(?:[0-9]{1,9}S)?)?)$"
+    ),
+    "examples": ["PT1H", "30m"],
+}
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(iso_duration, return_type=str),
+    WithJsonSchema(_ANY_DURATION, mode="validation"),
+    WithJsonSchema(_ISO_DURATION, mode="serialization"),
 ]
 # The same, or none at all.
 Stretch = Annotated[
     timedelta,
     BeforeValidator(_duration_or_none),
     PlainSerializer(iso_duration, return_type=str),
+    WithJsonSchema(_ISO_DURATION, mode="serialization"),
 ]
 # Written like "10.0.0.0/8" both ways.
 Networks = Annotated[
-    tuple[Annotated[Network, BeforeValidator(_network)], ...],
+    tuple[
+        Annotated[
+            Network,
+            PlainValidator(_network),
+            PlainSerializer(str, return_type=str),
+            WithJsonSchema(
+                {
+                    "type": "string",
+                    "description": "A network, or a single address.",
+                    "pattern": "^[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?$",
+                    "examples": ["10.0.0.0/8", "2001:db8::/32"],
+                }
+            ),
+        ],
+        ...,
+    ],
     Field(max_length=_MOST_NETWORKS),
     AfterValidator(_each_once),
 ]
@@ -147,8 +180,8 @@ class NewAllowance(Body):
     role: Identifier
     database: Identifier | None = None
     duration: Duration
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime
+    starts_at: Moment | None = None
+    ends_at: Moment
     reason: Text = ""
 
 

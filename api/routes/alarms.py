@@ -3,29 +3,30 @@
 from aiohttp import web
 
 from api.keys import ACTOR, BROKER, REACH
-from api.routes import choice, page_of, path_id, render
+from api.operations import Operations
+from api.paths import in_path
+from api.queries import AlarmsQuery
+from api.routes import render
 from api.schemas import AlarmView, Page
-from broker.domain.ids import IdKind
 
-routes = web.RouteTableDef()
+routes = Operations("alarms")
 
 
-@routes.get("/v1/alarms")
-async def list_alarms(request: web.Request) -> web.Response:
-    after, limit = page_of(request)
+@routes.get("/v1/alarms", "list_alarms", query=AlarmsQuery, answers={200: Page[AlarmView]})
+async def list_alarms(request: web.Request, query: AlarmsQuery) -> web.Response:
     found = await request.app[BROKER].alarms.list(
         request[ACTOR],
-        cleared_too=choice(request, "status", ["open", "all"]) == "all",
-        before=after,
-        limit=limit,
+        cleared_too=query.status == "all",
+        before=query.after,
+        limit=query.limit,
     )
     views = tuple(AlarmView.of(each) for each in found)
-    return render(Page(items=views, next=views[-1].id if len(views) == limit else None))
+    return render(Page(items=views, next=views[-1].id if len(views) == query.limit else None))
 
 
-@routes.post("/v1/alarms/{id}/acknowledgement")
+@routes.post("/v1/alarms/{id}/acknowledgement", "acknowledge_alarm", answers={200: AlarmView})
 async def acknowledge(request: web.Request) -> web.Response:
-    alarm_id = path_id(request, IdKind.ALARM, "alarm")
+    alarm_id = in_path(request)
     alarm = await request.app[BROKER].alarms.acknowledge(
         alarm_id, request[ACTOR], reach=request[REACH]
     )

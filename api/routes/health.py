@@ -5,55 +5,35 @@ from aiohttp import web
 
 from api.keys import BROKER
 from api.metrics import CONTENT_TYPE, exposition
+from api.operations import Media, Operations
+from api.routes import render
+from api.service_schemas import HealthView, ReadinessView
 from broker.domain.errors import LedgerUnavailable
-from broker.service.health import TargetHealth
-from broker.service.instruments import Proxies
 
-routes = web.RouteTableDef()
+routes = Operations("service")
 
 
-@routes.get("/healthz")
+@routes.get("/healthz", "get_health", answers={200: HealthView})
 async def healthz(request: web.Request) -> web.Response:
-    """The process serves."""
     del request
-    return web.json_response({"status": "ok"})
+    return render(HealthView())
 
 
-@routes.get("/readyz")
+@routes.get("/readyz", "get_readiness", answers={200: ReadinessView, 503: ReadinessView})
 async def readyz(request: web.Request) -> web.Response:
-    """200 while requests can be taken, and whoever has access gets in. A target that is down is
-    shown and stops only itself."""
     broker = request.app[BROKER]
     try:
         proxies = await broker.instruments.proxies()
-        ledger = "ok"
     except LedgerUnavailable:
-        proxies, ledger = Proxies(), "unreachable"
-    is_ready = ledger == "ok" and not proxies.refusing
-    return web.json_response(
-        {
-            "ledger": ledger,
-            "targets": {each.target: _state(each) for each in broker.health.targets()},
-            "spool": [
-                {
-                    "shipper": each.shipper,
-                    "bytes": each.size,
-                    "limit": each.limit,
-                    "oldest_s": each.oldest_s,
-                    "sink_oldest_s": each.sink_oldest_s,
-                }
-                for each in proxies.spools
-            ],
-            "refusing": proxies.refusing,
-            "holding": proxies.holding,
-        },
-        status=200 if is_ready else 503,
-    )
+        proxies = None
+    readiness = ReadinessView.of(proxies, broker.health.targets())
+    return render(readiness, status=200 if readiness.is_ready else 503)
 
 
-@routes.get("/metrics")
+@routes.get("/metrics", "get_metrics", answers={200: Media("text/plain")})
 async def metrics(request: web.Request) -> web.Response:
-    """Without the ledger there is only what needs none; `pgcurfew_ledger_up` says so."""
+    """In Prometheus' text format. Without the ledger there is only what needs none;
+    `pgcurfew_ledger_up` says so."""
     broker = request.app[BROKER]
     try:
         known = await broker.instruments.proxies(), await broker.instruments.counts()
@@ -62,9 +42,3 @@ async def metrics(request: web.Request) -> web.Response:
     return web.Response(
         body=exposition(broker.health.targets(), known), headers={"Content-Type": CONTENT_TYPE}
     )
-
-
-def _state(target: TargetHealth) -> str:
-    if target.reachable:
-        return "ok"
-    return "unchecked" if target.checked_at is None else "unreachable"

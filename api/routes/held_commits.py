@@ -3,39 +3,44 @@
 from aiohttp import web
 
 from api.keys import ACTOR, BROKER, REACH
-from api.routes import choice, page_of, path_id, render
+from api.operations import Operations
+from api.paths import in_path
+from api.queries import HeldCommitsQuery
+from api.routes import render
 from api.schemas import HeldCommitView, Page
-from broker.domain.ids import IdKind
 
-routes = web.RouteTableDef()
+routes = Operations("held commits")
 
 
-@routes.get("/v1/held-commits")
-async def list_held_commits(request: web.Request) -> web.Response:
-    after, limit = page_of(request)
-    status = choice(request, "status", ["open", "decided", "all"]) or "open"
+@routes.get(
+    "/v1/held-commits",
+    "list_held_commits",
+    query=HeldCommitsQuery,
+    answers={200: Page[HeldCommitView]},
+)
+async def list_held_commits(request: web.Request, query: HeldCommitsQuery) -> web.Response:
     found = await request.app[BROKER].held_commits.list(
         request[ACTOR],
-        is_open=None if status == "all" else status == "open",
-        before=after,
-        limit=limit,
+        is_open=None if query.status == "all" else query.status == "open",
+        before=query.after,
+        limit=query.limit,
     )
     views = tuple(HeldCommitView.of(each) for each in found)
-    return render(Page(items=views, next=views[-1].id if len(views) == limit else None))
+    return render(Page(items=views, next=views[-1].id if len(views) == query.limit else None))
 
 
-@routes.post("/v1/held-commits/{id}/confirmation")
+@routes.post("/v1/held-commits/{id}/confirmation", "confirm_commit", answers={200: HeldCommitView})
 async def confirm(request: web.Request) -> web.Response:
-    held_id = path_id(request, IdKind.HELD_COMMIT, "held commit")
+    held_id = in_path(request)
     row = await request.app[BROKER].held_commits.confirm(
         held_id, request[ACTOR], reach=request[REACH]
     )
     return render(HeldCommitView.of(row))
 
 
-@routes.post("/v1/held-commits/{id}/rollback")
+@routes.post("/v1/held-commits/{id}/rollback", "roll_back_commit", answers={200: HeldCommitView})
 async def roll_back(request: web.Request) -> web.Response:
-    held_id = path_id(request, IdKind.HELD_COMMIT, "held commit")
+    held_id = in_path(request)
     row = await request.app[BROKER].held_commits.roll_back(
         held_id, request[ACTOR], reach=request[REACH]
     )

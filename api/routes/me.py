@@ -3,14 +3,15 @@
 from aiohttp import web
 
 from api.keys import BROKER, CREDENTIAL, WHO
+from api.operations import Operations
 from api.routes import render
 from api.schemas import MeView
 from broker.domain.authorization import Standing
 
-routes = web.RouteTableDef()
+routes = Operations("oneself")
 
 
-@routes.get("/v1/me")
+@routes.get("/v1/me", "get_me", answers={200: MeView})
 async def me(request: web.Request) -> web.Response:
     return render(me_view(request))
 

@@ -5,8 +5,11 @@ from contextlib import aclosing
 from aiohttp import web
 
 from api.keys import ACTOR, BROKER
+from api.operations import Media, Operations
+from api.paths import in_path
 from api.policy_schemas import (
     LONGEST_FILE,
+    REPLAY_LINE,
     AccessView,
     AnswerView,
     EndLine,
@@ -20,49 +23,49 @@ from api.policy_schemas import (
     VersionList,
     VersionView,
 )
-from api.routes import choice, limit_of, number_in_path, number_in_query, read_body, render
+from api.queries import VersionsQuery
+from api.routes import render
 from api.schemas import Page, View
 from broker.domain.errors import BrokerError
 from broker.domain.person import Person
 from broker.domain.policy.book import PolicyBook
-from broker.domain.version import VersionKind
 from broker.service.policy_questions import Question
 
 _MAX_BODY = 6 * LONGEST_FILE  # bytes; JSON may take six for a character
 
-routes = web.RouteTableDef()
+routes = Operations("policies")
 
 
-@routes.get("/v1/policies")
+@routes.get("/v1/policies", "get_policies", answers={200: TextView})
 async def in_force(request: web.Request) -> web.Response:
     version = request.app[BROKER].policy_history.in_force(request[ACTOR])
     return render(TextView.of_version(version))
 
 
-@routes.get("/v1/policies/versions")
-async def list_versions(request: web.Request) -> web.Response:
-    kind, limit = choice(request, "kind", [each.value for each in VersionKind]), limit_of(request)
+@routes.get(
+    "/v1/policies/versions", "list_versions", query=VersionsQuery, answers={200: VersionList}
+)
+async def list_versions(request: web.Request, query: VersionsQuery) -> web.Response:
     found = await request.app[BROKER].policy_history.list(
         request[ACTOR],
-        kind=VersionKind(kind) if kind else None,
-        before=number_in_query(request, "after"),
-        limit=limit,
+        kind=query.kind,
+        before=query.after,
+        limit=query.limit,
     )
     views = tuple(VersionView.of(each) for each in found)
-    following = views[-1].number if len(views) == limit else None
+    following = views[-1].number if len(views) == query.limit else None
     return render(VersionList(items=views, next=following))
 
 
-@routes.get("/v1/policies/versions/{number}")
+@routes.get("/v1/policies/versions/{number}", "get_version", answers={200: VersionDetailsView})
 async def get_version(request: web.Request) -> web.Response:
-    number = number_in_path(request, "version")
+    number = int(in_path(request))
     details = await request.app[BROKER].policy_history.get(number, request[ACTOR])
     return render(VersionDetailsView.of(details))
 
 
-@routes.post("/v1/policies/test")
-async def test(request: web.Request) -> web.Response:
-    body = await read_body(request, PolicyQuestion)
+@routes.post("/v1/policies/test", "test_policies", body=PolicyQuestion, answers={200: AnswerView})
+async def test(request: web.Request, body: PolicyQuestion) -> web.Response:
     answered = await request.app[BROKER].policy_questions.test(
         _question(body, request[ACTOR]), request[ACTOR]
     )
@@ -74,22 +77,27 @@ def _question(body: PolicyQuestion, asker: Person) -> Question:
     return Question(email=body.person or asker.email, **facts)
 
 
-@routes.get("/v1/people/{email}/access")
+@routes.get("/v1/people/{email}/access", "list_access", answers={200: Page[AccessView]})
 async def access(request: web.Request) -> web.Response:
     """Of oneself as `me` too: who has a token need not know under which address."""
-    email = request.match_info["email"].lower()
+    email = in_path(request).lower()
     actor = request[ACTOR]
     whom = actor.email if email == "me" else email
     found = await request.app[BROKER].policy_questions.show(whom, actor)
     return render(Page(items=tuple(AccessView.of(each) for each in found), next=None))
 
 
-@routes.post("/v1/policies/replay")
-async def replay(request: web.Request) -> web.StreamResponse:
+@routes.post(
+    "/v1/policies/replay",
+    "replay_policies",
+    body=Replay,
+    answers={200: Media("application/x-ndjson", REPLAY_LINE)},
+    most_bytes=_MAX_BODY,
+)
+async def replay(request: web.Request, body: Replay) -> web.StreamResponse:
     """Answer line by line, as there may be 100,000 requests to try. What is wrong with the question
     is a problem as everywhere; what goes wrong later is the last line."""
     broker = request.app[BROKER]
-    body = await read_body(request.clone(client_max_size=_MAX_BODY), Replay)
     proposed = await broker.policy_replay.prepare(body.policies, request[ACTOR])
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)

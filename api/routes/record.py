@@ -3,7 +3,6 @@ it was, as it grows, and to take along."""
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,38 +11,29 @@ from tempfile import TemporaryFile
 
 from aiohttp import web
 
+from api.faults import Fault, InvalidInput
 from api.keys import ACTOR, BROKER
-from api.routes import (
-    choice,
-    id_in_query,
-    limit_of,
-    matching_in_query,
-    moment_in_query,
-    path_id,
-    render,
-)
+from api.operations import Media, Operations
+from api.paths import in_path
+from api.queries import ExportQuery, RecordQuery, StatementsQuery, StreamQuery, StretchQuery
+from api.routes import render
 from api.schemas import View
 from api.statement_schemas import (
+    STREAM_LINE,
     EndLine,
     FoundStatementPage,
     FoundStatementView,
     PositionLine,
     line_of,
 )
-from broker.domain.errors import BrokerError, Invalid
-from broker.domain.ids import IdKind
+from broker.domain.errors import BrokerError
 from broker.ledger.record import Heads
 from broker.ledger.statements import Place, StatementFilter
 from broker.service.exports import ExportFormat, What, Wish
 from broker.service.following import News
 
-routes = web.RouteTableDef()
+routes = Operations("record")
 
-_ACTOR = r"[^\x00-\x20\x7f]{1,320}"
-_TARGET = r"[^\x00-\x1f\x7f]{1,200}"
-_TEXT = r"[^\x00]{1,1000}"
-_HEADS = r"([0-9]{1,18})\.([0-9]{1,18})"
-_PLACE = r"([0-9]{1,18})\.(ses_[0-9a-z]{1,32})\.([0-9]{1,18})"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _CHUNK = 65_536  # characters: about what the socket takes at once
@@ -58,35 +48,46 @@ _CONTENT_TYPES = {
     ExportFormat.TSV: "text/tab-separated-values",
 }
 
+_EXPORTS = tuple(Media(each) for each in _CONTENT_TYPES.values())
+
 _log = logging.getLogger(__name__)
 
 
-@routes.get("/v1/statements")
-async def search(request: web.Request) -> web.Response:
-    limit = limit_of(request)
+@routes.get(
+    "/v1/statements", "find_statements", query=StatementsQuery, answers={200: FoundStatementPage}
+)
+async def search(request: web.Request, query: StatementsQuery) -> web.Response:
+    return render(await find_statements(request, query))
+
+
+async def find_statements(request: web.Request, query: StatementsQuery) -> FoundStatementPage:
     found = await request.app[BROKER].statements.search(
         request[ACTOR],
-        replace(_wanted(request), text=matching_in_query(request, "text", _TEXT, "customers")),
-        before=_place(request),
-        limit=limit,
+        replace(_wanted(query), text=query.text),
+        before=_place(query.after),
+        limit=query.limit,
     )
     views = tuple(FoundStatementView.of_told(each) for each in found)
-    following = _place_text(views[-1]) if len(views) == limit else None
-    return render(FoundStatementPage(items=views, next=following))
+    following = _place_text(views[-1]) if len(views) == query.limit else None
+    return FoundStatementPage(items=views, next=following)
 
 
-@routes.get("/v1/audit/export", allow_head=False)
-async def export(request: web.Request) -> web.StreamResponse:
+@routes.get(
+    "/v1/audit/export",
+    "export_record",
+    query=ExportQuery,
+    answers={200: _EXPORTS},
+    allow_head=False,
+)
+async def export(request: web.Request, query: ExportQuery) -> web.StreamResponse:
     """What is wrong with the question is a problem as everywhere. What goes wrong later ends the
     connection in the middle of the answer, which no reader can take for its end."""
-    layout = ExportFormat(choice(request, "format", list(ExportFormat)) or ExportFormat.JSONL)
-    what = What(choice(request, "what", list(What)) or What.ALL)
-    wish = Wish(what=what, layout=layout, wanted=_wanted(request))
+    wish = Wish(what=query.what, layout=query.format, wanted=_wanted(query))
     lines = await request.app[BROKER].exports.begin(wish, request[ACTOR])
     response = web.StreamResponse(
         headers={
-            "Content-Type": f"{_CONTENT_TYPES[layout]}; charset=utf-8",
-            "Content-Disposition": f'attachment; filename="pgcurfew-{what}.{layout}"',
+            "Content-Type": f"{_CONTENT_TYPES[query.format]}; charset=utf-8",
+            "Content-Disposition": f'attachment; filename="pgcurfew-{query.what}.{query.format}"',
             "Cache-Control": "no-store",
         }
     )
@@ -109,10 +110,15 @@ async def export(request: web.Request) -> web.StreamResponse:
     return response
 
 
-@routes.get("/v1/grants/{id}/evidence", allow_head=False)
+@routes.get(
+    "/v1/grants/{id}/evidence",
+    "get_evidence",
+    answers={200: Media("application/zip")},
+    allow_head=False,
+)
 async def evidence(request: web.Request) -> web.StreamResponse:
     """All of it is packed on disk before the first byte goes out: what goes wrong is a problem."""
-    grant_id = path_id(request, IdKind.GRANT, "grant")
+    grant_id = in_path(request)
     with TemporaryFile() as pack:
         await request.app[BROKER].evidence.pack(grant_id, request[ACTOR], pack)
         response = web.StreamResponse(
@@ -138,22 +144,27 @@ async def evidence(request: web.Request) -> web.StreamResponse:
         return response
 
 
-@routes.get("/v1/audit/stream", allow_head=False)
-async def stream(request: web.Request) -> web.StreamResponse:
+@routes.get(
+    "/v1/audit/stream",
+    "follow_record",
+    query=StreamQuery,
+    answers={200: Media("application/x-ndjson", STREAM_LINE, live=True)},
+    allow_head=False,
+)
+async def stream(request: web.Request, query: StreamQuery) -> web.StreamResponse:
     """Line by line, as it comes, with a position now and then from which to go on. Without
     `follow`, only what there is."""
-    what = What(choice(request, "what", [What.STATEMENTS, What.EVENTS, What.ALL]) or What.ALL)
-    follow = choice(request, "follow", ["true", "false"]) != "false"
-    wanted, after = _wanted(request), _heads(request)
     following = request.app[BROKER].following
-    news = await following.begin(request[ACTOR], what, wanted, after)
+    news = await following.begin(
+        request[ACTOR], What(query.what), _wanted(query), _heads(query.after)
+    )
     response = web.StreamResponse(
         headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
     )
     await response.prepare(request)
     try:
         async with aclosing(news):
-            await _write(response, await _tell(response, news, follow=follow))
+            await _write(response, await _tell(response, news, follow=query.follow))
         await response.write_eof()
     except ConnectionError:
         pass  # whoever followed has gone
@@ -210,19 +221,16 @@ def _cut_off(request: web.Request) -> None:
         request.transport.abort()
 
 
-def _wanted(request: web.Request) -> StatementFilter:
-    return StatementFilter(
-        session_id=id_in_query(request, "session"),
-        grant_id=id_in_query(request, "grant"),
-        person=matching_in_query(request, "person", _ACTOR, "alice@example.com"),
-        target=matching_in_query(request, "target", _TARGET, "orders"),
-        since=moment_in_query(request, "since"),
-        until=moment_in_query(request, "until"),
+def _wanted(query: RecordQuery) -> StatementFilter:
+    wanted = StatementFilter(
+        session_id=query.session, grant_id=query.grant, person=query.person, target=query.target
     )
+    if isinstance(query, StretchQuery):
+        return replace(wanted, since=query.since, until=query.until)
+    return wanted
 
 
-def _heads(request: web.Request) -> Heads | None:
-    text = matching_in_query(request, "after", _HEADS, "1207.88")
+def _heads(text: str | None) -> Heads | None:
     return None if text is None else Heads(*(int(each) for each in text.split(".")))
 
 
@@ -230,18 +238,15 @@ def _heads_text(heads: Heads) -> str:
     return f"{heads.statements}.{heads.events}"
 
 
-def _place(request: web.Request) -> Place | None:
-    text = request.query.get("after")
-    found = re.fullmatch(_PLACE, text) if text is not None else None
-    if text is not None and found is None:
-        raise Invalid("after is not as it should be; take it from next of the page before")
-    if found is None:
+def _place(text: str | None) -> Place | None:
+    if text is None:
         return None
+    microseconds, session_id, seq = text.split(".")
     try:
-        at = _EPOCH + timedelta(microseconds=int(found[1]))
+        at = _EPOCH + timedelta(microseconds=int(microseconds))
     except OverflowError:
-        raise Invalid("after is not as it should be; take it from next") from None
-    return Place(at, found[2], int(found[3]))
+        raise InvalidInput([Fault("after", "is no time that there is")]) from None
+    return Place(at, session_id, int(seq))
 
 
 def _place_text(view: FoundStatementView) -> str:

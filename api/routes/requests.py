@@ -4,8 +4,9 @@ from aiohttp import web
 
 from api.keys import ACTOR, BROKER, REACH
 from api.operations import Operations
+from api.paths import in_path
 from api.queries import RequestsQuery
-from api.routes import path_id, render, source_of
+from api.routes import render, source_of
 from api.schemas import (
     Approval,
     ApprovalView,
@@ -15,7 +16,6 @@ from api.schemas import (
     Page,
     RequestView,
 )
-from broker.domain.ids import IdKind
 from broker.service.approvals import Consent
 from broker.service.asking import Wish
 
@@ -40,7 +40,7 @@ async def list_requests(request: web.Request, query: RequestsQuery) -> web.Respo
 
 @routes.get("/v1/requests/{id}", "get_request", answers={200: RequestView})
 async def get(request: web.Request) -> web.Response:
-    request_id = path_id(request, IdKind.REQUEST, "request")
+    request_id = in_path(request)
     details = await request.app[BROKER].requests.get(request_id, request[ACTOR])
     return render(RequestView.with_details(details))
 
@@ -52,7 +52,7 @@ async def get(request: web.Request) -> web.Response:
     answers={201: ApprovalView, 202: ApprovalView},
 )
 async def approve(request: web.Request, body: Approval) -> web.Response:
-    request_id = path_id(request, IdKind.REQUEST, "request")
+    request_id = in_path(request)
     consent = Consent(**dict(body))
     approved = await request.app[BROKER].approve(request_id, request[ACTOR], consent)
     return render(ApprovalView.of(approved), status=202 if approved.grant is None else 201)
@@ -60,14 +60,14 @@ async def approve(request: web.Request, body: Approval) -> web.Response:
 
 @routes.post("/v1/requests/{id}/denial", "deny_request", body=Denial, answers={200: RequestView})
 async def deny(request: web.Request, body: Denial) -> web.Response:
-    request_id = path_id(request, IdKind.REQUEST, "request")
+    request_id = in_path(request)
     details = await request.app[BROKER].deny(request_id, request[ACTOR], reason=body.reason)
     return render(RequestView.with_details(details))
 
 
 @routes.post("/v1/requests/{id}/cancellation", "cancel_request", answers={200: RequestView})
 async def cancel(request: web.Request) -> web.Response:
-    request_id = path_id(request, IdKind.REQUEST, "request")
+    request_id = in_path(request)
     details = await request.app[BROKER].requests.cancel(request_id, request[ACTOR])
     return render(RequestView.with_details(details))
 
@@ -76,7 +76,7 @@ async def cancel(request: web.Request) -> web.Response:
     "/v1/requests/{id}/comments", "comment_on_request", body=NewComment, answers={201: RequestView}
 )
 async def comment(request: web.Request, body: NewComment) -> web.Response:
-    request_id = path_id(request, IdKind.REQUEST, "request")
+    request_id = in_path(request)
     details = await request.app[BROKER].requests.comment(
         request_id, request[ACTOR], body.text, reach=request[REACH]
     )
@@ -85,6 +85,6 @@ async def comment(request: web.Request, body: NewComment) -> web.Response:
 
 @routes.post("/v1/requests/{id}/escalation", "escalate_request", answers={200: RequestView})
 async def escalate(request: web.Request) -> web.Response:
-    request_id = path_id(request, IdKind.REQUEST, "request")
+    request_id = in_path(request)
     details = await request.app[BROKER].requests.escalate(request_id, request[ACTOR])
     return render(RequestView.with_details(details))

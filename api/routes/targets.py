@@ -4,6 +4,8 @@ from aiohttp import web
 
 from api.keys import ACTOR, BROKER
 from api.operating_schemas import CheckupView
+from api.operations import Operations
+from api.paths import in_path
 from api.routes import render
 from api.schemas import Page, RoleView, TargetView
 from broker.domain.catalog import CatalogRole
@@ -11,10 +13,10 @@ from broker.domain.errors import NotFound
 from broker.service.health import TargetHealth
 from broker.service.visible import visible_roles
 
-routes = web.RouteTableDef()
+routes = Operations("targets")
 
 
-@routes.get("/v1/targets")
+@routes.get("/v1/targets", "list_targets", answers={200: Page[TargetView]})
 async def list_targets(request: web.Request) -> web.Response:
     context = request.app[BROKER].context
     visible = visible_roles(context, request[ACTOR])
@@ -32,10 +34,10 @@ async def list_targets(request: web.Request) -> web.Response:
     return render(Page(items=views, next=None))
 
 
-@routes.get("/v1/targets/{name}/findings")
+@routes.get("/v1/targets/{name}/findings", "check_target", answers={200: CheckupView})
 async def findings(request: web.Request) -> web.Response:
     """Look the target over now."""
-    name = request.match_info["name"]
+    name = in_path(request)
     if name not in request.app[BROKER].context.targets:
         raise NotFound("target", name)
     return render(CheckupView.of(await request.app[BROKER].doctor.check(name)))

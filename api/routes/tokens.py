@@ -3,30 +3,29 @@
 from aiohttp import web
 
 from api.keys import ACTOR, BROKER, CREDENTIAL, REACH
-from api.routes import choice, page_of, path_id, read_body, render
+from api.operations import Operations
+from api.paths import in_path
+from api.queries import TokensQuery
+from api.routes import render
 from api.schemas import NewTokenBody, Page, TokenView
 from broker.domain.authorization import Reach
 from broker.domain.errors import NotYourToken
-from broker.domain.ids import IdKind
 from broker.domain.person import Person
 from broker.service.tokens import TokenWish
 
-routes = web.RouteTableDef()
+routes = Operations("tokens")
 
 
-@routes.get("/v1/tokens")
-async def list_tokens(request: web.Request) -> web.Response:
-    after, limit = page_of(request)
-    only_own = choice(request, "mine", ["true", "false"]) == "true"
-    holder = request[ACTOR] if only_own else _holder(request)
-    found = await request.app[BROKER].tokens.page(holder, after=after, limit=limit)
+@routes.get("/v1/tokens", "list_tokens", query=TokensQuery, answers={200: Page[TokenView]})
+async def list_tokens(request: web.Request, query: TokensQuery) -> web.Response:
+    holder = request[ACTOR] if query.mine else _holder(request)
+    found = await request.app[BROKER].tokens.page(holder, after=query.after, limit=query.limit)
     views = tuple(TokenView.of(each) for each in found)
-    return render(Page(items=views, next=views[-1].id if len(views) == limit else None))
+    return render(Page(items=views, next=views[-1].id if len(views) == query.limit else None))
 
 
-@routes.post("/v1/tokens")
-async def create(request: web.Request) -> web.Response:
-    body = await read_body(request, NewTokenBody)
+@routes.post("/v1/tokens", "create_token", body=NewTokenBody, answers={201: TokenView})
+async def create(request: web.Request, body: NewTokenBody) -> web.Response:
     wish = TokenWish(label=body.label, lifetime=body.duration, scopes=body.scopes)
     maker, tokens = request[CREDENTIAL], request.app[BROKER].tokens
     if body.holder is None or body.holder.lower() == maker.person.email:
@@ -35,12 +34,14 @@ async def create(request: web.Request) -> web.Response:
         made = await tokens.create_for_machine(maker, body.holder, wish)
     else:
         raise NotYourToken
-    return render(TokenView.of(made.token, made.secret), status=201)
+    response = render(TokenView.of(made.token, made.secret), status=201)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
-@routes.delete("/v1/tokens/{id}")
+@routes.delete("/v1/tokens/{id}", "revoke_token", answers={200: TokenView})
 async def revoke(request: web.Request) -> web.Response:
-    token_id = path_id(request, IdKind.TOKEN, "token")
+    token_id = in_path(request)
     token = await request.app[BROKER].tokens.revoke(
         token_id, actor=request[ACTOR].email, holder=_holder(request)
     )
