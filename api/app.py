@@ -5,7 +5,17 @@ from aiohttp import web
 from api.access import authorization
 from api.auth import authentication
 from api.door import Door
-from api.keys import BROKER, DOOR
+from api.guards.compression import compression
+from api.guards.cors import cors_headers, preflights
+from api.guards.etags import etags
+from api.guards.headers import secure_headers
+from api.guards.idempotency import idempotency
+from api.guards.media_types import media_types
+from api.guards.rates import people, rate_headers, strangers
+from api.guards.sizes import sizes
+from api.guards.sources import sources
+from api.guards.terms import Guards
+from api.keys import BROKER, DOOR, GUARDS
 from api.problems import problems
 from api.routes import (
     alarms,
@@ -13,6 +23,7 @@ from api.routes import (
     audit,
     bans,
     credentials,
+    events,
     grants,
     health,
     held_commits,
@@ -26,9 +37,7 @@ from api.routes import (
     timelines,
     tokens,
 )
-from api.web import ask, assets, signing
-from api.web import me as my_page
-from api.web import request as request_page
+from api.web.pages import PAGES
 from api.web.problem_page import page_problems
 from broker.service.broker import Broker
 
@@ -49,23 +58,46 @@ _PROGRAMS = (
     bans,
     audit,
     record,
+    events,
     me,
     tokens,
     sign_in,
     health,
 )
-_PEOPLE = (ask, my_page, request_page, signing, assets)
 
 
-def make_app(broker: Broker, door: Door | None = None) -> web.Application:
-    """Return the application. Without a door, browsers forget who they are when it ends."""
-    middlewares = [problems, page_problems, authentication, authorization]
-    app = web.Application(middlewares=middlewares, client_max_size=_MAX_BODY)
+# From the outside in. The order matters: strangers are counted before anybody asks who they are,
+# and an answer from before is only for who may call now.
+_GUARDS = (
+    compression,
+    etags,
+    preflights,
+    problems,
+    page_problems,
+    sources,
+    sizes,
+    strangers,
+    authentication,
+    people,
+    authorization,
+    media_types,
+    idempotency,
+)
+_HEADERS = (secure_headers, cors_headers, rate_headers)
+
+
+def make_app(
+    broker: Broker, door: Door | None = None, guards: Guards | None = None
+) -> web.Application:
+    """Return the application. Without a door, browsers forget who they are when it ends; without
+    guards, nobody is counted."""
+    app = web.Application(middlewares=_GUARDS, client_max_size=_MAX_BODY)
     app[BROKER] = broker
     app[DOOR] = door or Door()
-    for table in (*_PROGRAMS, *_PEOPLE):
+    app[GUARDS] = guards or Guards()
+    for table in (*_PROGRAMS, *PAGES):
         app.add_routes(table.routes)
-    app.on_response_prepare.append(_secure_headers)
+    app.on_response_prepare.extend(_HEADERS)
     app.on_shutdown.append(_let_go)
     return app
 
@@ -73,10 +105,4 @@ def make_app(broker: Broker, door: Door | None = None) -> web.Application:
 async def _let_go(app: web.Application) -> None:
     """End what would go on for ever."""
     app[BROKER].following.stop()
-
-
-async def _secure_headers(request: web.Request, response: web.StreamResponse) -> None:
-    del request
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Cache-Control", "no-cache")
-    response.headers["Server"] = "pgcurfew"
+    app[BROKER].events.stop()

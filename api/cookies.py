@@ -58,6 +58,9 @@ class SealedCookie:
     def is_there(self, request: web.Request) -> bool:
         return self.name in request.cookies
 
+    def shown(self, request: web.Request) -> str | None:
+        return request.cookies.get(self.name)
+
     def is_of_the_newest_key(self, request: web.Request) -> bool:
         return self._sealer.is_of_the_newest_key(request.cookies.get(self.name, ""))
 

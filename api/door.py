@@ -55,6 +55,10 @@ class Door:
         """Whether the browser brings one along, whatever it is worth."""
         return self._pass.is_there(request)
 
+    def shown_pass(self, request: web.Request) -> str | None:
+        """Return it as the browser brings it along, whatever it is worth."""
+        return self._pass.shown(request)
+
     def has_fresh_pass(self, request: web.Request) -> bool:
         return self._pass.is_of_the_newest_key(request)
 

@@ -3,14 +3,17 @@
 from aiohttp import web
 
 from api.door import Door
+from api.guards.terms import Guards
 from broker.domain.authorization import Actor, Reach
 from broker.domain.person import Person
+from broker.domain.quota import Standing
 from broker.service.broker import Broker
 from broker.service.sign_ins import SignedIn
 from broker.service.tokens import Authenticated
 
 BROKER: web.AppKey[Broker] = web.AppKey("BROKER", Broker)
 DOOR: web.AppKey[Door] = web.AppKey("DOOR", Door)
+GUARDS: web.AppKey[Guards] = web.AppKey("GUARDS", Guards)
 
 # Who calls, what they came with is good for (None: for all that they may), and what they came with.
 ACTOR: web.RequestKey[Person] = web.RequestKey("ACTOR", Person)
@@ -22,3 +25,6 @@ REACH: web.RequestKey[frozenset[Reach]] = web.RequestKey("REACH", frozenset)
 # By which sign-in a browser comes, if by any; and why by none any more.
 SIGNED_IN: web.RequestKey[SignedIn] = web.RequestKey("SIGNED_IN", SignedIn)
 OVER: web.RequestKey[str] = web.RequestKey("OVER", str)
+# From which address a request is, whoever has passed it on; and how much its caller has left.
+SOURCE: web.RequestKey[str] = web.RequestKey("SOURCE", str)
+STANDING: web.RequestKey[Standing] = web.RequestKey("STANDING", Standing)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from api.faults import Fault, InvalidInput
 from broker.domain.errors import (
@@ -30,10 +30,37 @@ _STATUS: tuple[tuple[type[BrokerError], HTTPStatus], ...] = (
 # Not from HTTPStatus: Python has renamed some of its members from one version to the next.
 _HTTP_CODES = {
     400: "bad-request",
+    401: "unauthenticated",
+    403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
+    406: "not-acceptable",
+    408: "too-slow",
+    409: "conflict",
+    411: "length-required",
+    412: "precondition-failed",
     413: "too-large",
+    414: "address-too-long",
+    415: "unsupported-media-type",
+    416: "range-not-satisfiable",
+    417: "expectation-failed",
+    421: "misdirected",
+    422: "invalid",
+    426: "upgrade-required",
+    428: "precondition-required",
+    429: "rate-limited",
+    431: "headers-too-large",
+    500: "internal",
+    501: "not-implemented",
+    503: "unavailable",
 }
+# What aiohttp says no more about than the status does.
+_SAID = {
+    404: "there is nothing at this address",
+    405: "this address is not for that method",
+    417: "nothing but 100-continue can be expected",
+}
+_KEPT = (hdrs.ALLOW, hdrs.RETRY_AFTER)
 
 _log = logging.getLogger(__name__)
 
@@ -69,19 +96,38 @@ async def problems(
     """Turn every failure into a problem that says what is wrong, and nothing about our insides."""
     try:
         return await handler(request)
-    except BrokerError as error:
-        return problem(status_of(error), error.code, str(error), faults_in(error))
-    except web.HTTPException as error:
-        status = HTTPStatus(error.status)
-        code = _HTTP_CODES.get(error.status, f"http-{error.status}")
-        return problem(status, code, error.text or status.phrase)
-    except web.RequestPayloadError:
-        return problem(HTTPStatus.BAD_REQUEST, "bad-request", "the body cannot be read")
-    except Exception:
+    except (BrokerError, web.HTTPException, web.RequestPayloadError) as error:
+        return problem_of(error)
+    except Exception as error:
         _log.exception("%s %s failed", request.method, request.path)
-        return problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "something went wrong on our side"
-        )
+        return problem_of(error)
+
+
+def problem_of(error: Exception) -> web.Response:
+    match error:
+        case BrokerError():
+            return problem(status_of(error), error.code, str(error), faults_in(error))
+        case web.HTTPException():
+            return _http_problem(error)
+        case web.RequestPayloadError():
+            return http_problem(HTTPStatus.BAD_REQUEST, "the body cannot be read")
+        case _:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            return http_problem(status, "something went wrong on our side")
+
+
+def http_problem(status: HTTPStatus, detail: str) -> web.Response:
+    """Return what HTTP itself has a word for, and we none."""
+    return problem(status, _HTTP_CODES.get(status, f"http-{status}"), detail)
+
+
+def _http_problem(error: web.HTTPException) -> web.Response:
+    status = HTTPStatus(error.status)
+    says_nothing = not error.text or error.text == f"{error.status}: {error.reason}"
+    said = _SAID.get(status, status.phrase) if says_nothing else error.text or ""
+    response = http_problem(status, said)
+    response.headers.update({name: error.headers[name] for name in _KEPT if name in error.headers})
+    return response
 
 
 def faults_in(error: BrokerError) -> tuple[Fault, ...]:

@@ -6,7 +6,8 @@ never comes along by itself and needs neither.
 """
 
 import hmac
-from base64 import urlsafe_b64encode
+import os
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -18,14 +19,33 @@ _INFO = b"pgcurfew csrf"
 
 
 def csrf_token(secret: bytes) -> str:
-    """Return the token of the sign-in with this secret part, which itself is in no page."""
-    return urlsafe_b64encode(hmac.digest(secret, _INFO, sha256)).decode().rstrip("=")
+    """Return the token of the sign-in with this secret part, which itself is in no page.
+
+    It looks different every time: by the length of compressed pages, which also repeat what is in
+    their address, a text that stays the same could be guessed bit by bit (BREACH).
+    """
+    pad = os.urandom(sha256().digest_size)
+    return urlsafe_b64encode(pad + _masked(_digest(secret), pad)).decode().rstrip("=")
 
 
 def is_csrf_token(text: str, secret: bytes) -> bool:
-    # A header may hold bytes that are no text.
-    shown = text.encode(errors="surrogatepass")
-    return hmac.compare_digest(shown, csrf_token(secret).encode())
+    try:
+        # A header may hold bytes that are no text.
+        shown = b64decode(f"{text}==", altchars=b"-_", validate=True)
+    except ValueError:
+        return False
+    pad, masked = shown[: sha256().digest_size], shown[sha256().digest_size :]
+    if len(pad) != len(masked):
+        return False
+    return hmac.compare_digest(_masked(masked, pad), _digest(secret))
+
+
+def _digest(secret: bytes) -> bytes:
+    return hmac.digest(secret, _INFO, sha256)
+
+
+def _masked(content: bytes, pad: bytes) -> bytes:
+    return bytes(left ^ right for left, right in zip(content, pad, strict=True))
 
 
 def is_ours(headers: Mapping[str, str], public_url: str | None) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from broker.domain.errors import BrokerError, Unavailable
 from broker.service.broker import Broker
+from broker.service.event_stream import LOOK_EVERY_S
 
 _DUE_EVERY_S = 1.0
 _CHECK_EVERY_S = 15.0
@@ -32,10 +33,12 @@ async def run_reaper(broker: Broker) -> None:
         tasks.create_task(_repeat("old counts", _FORGET_EVERY_S, broker.bans.forget_old))
         tasks.create_task(_repeat("operator's files", _LOOK_EVERY_S, broker.policies.look))
         tasks.create_task(_repeat("audit trail", _DUE_EVERY_S, broker.trail_sealing.seal))
+        tasks.create_task(_repeat("events", LOOK_EVERY_S, broker.events.look))
         tasks.create_task(_repeat("copies", _DUE_EVERY_S, broker.copying.send_events))
         tasks.create_task(_repeat("checkpoints", _LOOK_EVERY_S, broker.checkpoints.make_if_due))
         tasks.create_task(_repeat("days", _MAKE_DAYS_EVERY_S, broker.retention.make_days))
         tasks.create_task(_repeat("old days", _FORGET_EVERY_S, broker.retention.drop_old))
+        tasks.create_task(_repeat("old calls", _FORGET_EVERY_S, broker.idempotency.forget_old))
         for name in broker.context.targets:
             tasks.create_task(_watch(broker, name))
 

@@ -19,11 +19,14 @@ from api.app import make_app
 from api.cli.output import out
 from api.cli.proxy_process import keep_proxy, proxy_command, proxy_environment
 from api.door import Door
+from api.guards.connections import Runner
+from api.guards.terms import Guards, Terms
 from broker.assembly.audit_key import AuditKey
 from broker.assembly.broker import open_broker
 from broker.assembly.cookie_keys import read_cookie_keys
 from broker.config.settings import Settings, config_path, load_settings
 from broker.domain.errors import Unavailable
+from broker.domain.quota import Quota
 from broker.endpoints import (
     ledger_login,
     proxy_ledger_login,
@@ -98,7 +101,7 @@ def _run(*, with_api: bool, with_proxy: bool) -> None:
         # What only the proxies need is checked here too, so that one start names every fault.
         proxy_ledger_login(settings, config)
         read_proxy_keys(settings, config)
-    site = Site(_listen(settings, config), _door(settings, config)) if with_api else None
+    site = _site(settings, config) if with_api else None
     usable = uvloop.run(_serve(settings, config, site, with_proxy=with_proxy))
     if not usable:
         raise typer.Exit(1)
@@ -106,10 +109,11 @@ def _run(*, with_api: bool, with_proxy: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the API listens, and how browsers come in there."""
+    """Where the API listens, how browsers come in there, and what callers are held to."""
 
     listener: socket.socket
     door: Door
+    guards: Guards
 
 
 async def _serve(settings: Settings, config: Path, site: Site | None, *, with_proxy: bool) -> bool:
@@ -164,13 +168,28 @@ def _listen(settings: Settings, config: Path) -> socket.socket:
         raise unusable_listen("api.listen", settings.api.listen, error, config) from None
 
 
-def _door(settings: Settings, config: Path) -> Door:
-    return Door(public_url(settings), read_cookie_keys(settings, config))
+def _site(settings: Settings, config: Path) -> Site:
+    door = Door(public_url(settings), read_cookie_keys(settings, config))
+    return Site(_listen(settings, config), door, Guards(_terms(settings)))
+
+
+def _terms(settings: Settings) -> Terms:
+    api, limits = settings.api, settings.api.rate_limit
+    return Terms(
+        people=_quota(limits.per_minute, limits.burst),
+        strangers=_quota(limits.strangers_per_minute, limits.strangers_burst),
+        trusted_proxies=api.trusted_proxies,
+        cors_origins=frozenset(api.cors_origins),
+    )
+
+
+def _quota(per_minute: int, burst: int) -> Quota | None:
+    return Quota(per_minute, burst) if per_minute else None
 
 
 @asynccontextmanager
 async def _listening(broker: Broker, site: Site) -> AsyncIterator[None]:
-    runner = web.AppRunner(make_app(broker, site.door), access_log=None)
+    runner = Runner(make_app(broker, site.door, site.guards))
     await runner.setup()
     try:
         await web.SockSite(runner, site.listener).start()

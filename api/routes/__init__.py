@@ -2,13 +2,13 @@
 
 import re
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from api.faults import InvalidInput, faults_of
+from api.keys import SOURCE
 from broker.domain.errors import Invalid, NotFound
 from broker.domain.ids import IdKind
 
@@ -110,8 +110,5 @@ def matching_in_query(request: web.Request, name: str, pattern: str, example: st
 
 
 def source_of(request: web.Request) -> str | None:
-    """Return the caller's address as the connection shows it."""
-    try:
-        return str(ip_address(request.remote or ""))
-    except ValueError:
-        return None
+    """Return the caller's address, whoever has passed the call on; None if it has none."""
+    return request.get(SOURCE)

@@ -60,6 +60,16 @@ def _network(value: Any) -> IPv4Network | IPv6Network:
     return ip_network(str(value))  # str(): ip_network takes a number for a whole address
 
 
+def _origin(text: str) -> str:
+    # https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin, as browsers send it
+    if not re.fullmatch(r"https://[a-z0-9.-]+(:[1-9][0-9]{0,4})?", text) or text.endswith(":443"):
+        raise ValueError(
+            "an origin is exactly what browsers send: https://HOST in lower case, with :PORT if it "
+            "is not 443, no slash at the end, and never *"
+        )
+    return text
+
+
 def _timeout(duration: timedelta) -> timedelta:
     if duration > _LONGEST_TIMEOUT:
         raise ValueError("PostgreSQL knows no time-out over 24 days")
@@ -99,6 +109,7 @@ def _parameter_value(value: Any) -> str | tuple[str, ...]:
 Listen = Annotated[str, AfterValidator(_listen_address)]
 Timeout = Annotated[Duration, AfterValidator(_timeout)]
 ShortDuration = Annotated[Duration, AfterValidator(_short)]
+Origin = Annotated[str, AfterValidator(_origin)]
 ParameterName = Annotated[str, AfterValidator(_parameter_name)]
 ParameterValue = Annotated[str | tuple[str, ...], PlainValidator(_parameter_value)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -354,9 +365,23 @@ class AuditSettings(Section):
     sink: SinkSettings | None = Field(default=None, examples=["{syslog: siem.example.com:6514}"])
 
 
+class RateLimitSettings(Section):
+    """Calls to one API process. 0: as many as they like."""
+
+    per_minute: int = Field(default=1200, ge=0, le=1_000_000, examples=[1200])
+    burst: int = Field(default=400, ge=1, le=1_000_000, examples=[400])
+    strangers_per_minute: int = Field(default=300, ge=0, le=1_000_000, examples=[300])
+    strangers_burst: int = Field(default=150, ge=1, le=1_000_000, examples=[150])
+
+
 class ApiSettings(Section):
     listen: Listen = Field(default="127.0.0.1:7480", examples=["127.0.0.1:7480"])
     public_url: HttpUrl | None = Field(default=None, examples=["https://curfew.example.com"])
+    trusted_proxies: tuple[Network, ...] = Field(default=(), examples=["[10.1.0.0/24]"])
+    rate_limit: RateLimitSettings = Field(
+        default=RateLimitSettings(), examples=["{per_minute: 1200}"]
+    )
+    cors_origins: tuple[Origin, ...] = Field(default=(), examples=["[https://ops.example.com]"])
 
 
 class PolicyFile(Section):

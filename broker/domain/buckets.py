@@ -1,5 +1,5 @@
-"""How often something is done for strangers, counted per address. Pure: `now` is in seconds, of any
-clock that never goes back.
+"""How often something is done for somebody: for each person, or for strangers by their address.
+Pure: `now` is in seconds, of any clock that never goes back.
 
 Memory is bounded, whoever comes. IPv6 is counted per /64, since that is what one customer gets, who
 has 2^64 addresses in it.
@@ -7,6 +7,7 @@ has 2^64 addresses in it.
 
 from collections import OrderedDict
 from ipaddress import IPv4Address
+from typing import Generic, TypeVar
 
 from broker.domain.network import Address
 
@@ -30,40 +31,66 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Use one token, if there is a whole one."""
-        if self._updated_at is not None:
-            gained = (now - self._updated_at) * self._rate_per_s
-            self._tokens = min(self._burst, self._tokens + gained)
+        self._tokens = self.tokens(now)
         self._updated_at = now
         if self._tokens < _WHOLE_TOKEN:
             return False
         self._tokens -= 1
         return True
 
+    def tokens(self, now: float) -> float:
+        """Return how many there are now, parts of one included."""
+        if self._updated_at is None:
+            return self._tokens
+        gained = (now - self._updated_at) * self._rate_per_s
+        return min(self._burst, self._tokens + gained)
 
-class PerAddressBuckets:
-    """A bucket for each of the `max_addresses` addresses that came last.
 
-    One that is forgotten starts anew with a full bucket: who has that many addresses has as many
-    bursts anyway. Where that matters, a TokenBucket for all of them bounds the sum.
+KeyType = TypeVar("KeyType")
+
+
+class Buckets(Generic[KeyType]):
+    """A bucket for each of the `most` that came last.
+
+    One that is forgotten starts anew with a full bucket: who can be that many has as many bursts
+    anyway. Where that matters, a TokenBucket for all of them bounds the sum.
     """
 
-    def __init__(self, rate_per_s: float, burst: float, max_addresses: int) -> None:
+    def __init__(self, rate_per_s: float, burst: float, most: int) -> None:
         self._rate_per_s = rate_per_s
         self._burst = burst
-        self._max_addresses = max_addresses
-        self._buckets: OrderedDict[int, TokenBucket] = OrderedDict()
+        self._most = most
+        self._buckets: OrderedDict[KeyType, TokenBucket] = OrderedDict()
 
-    def take(self, address: Address, now: float) -> bool:
-        """Use one token of this address, if it has a whole one."""
-        key = counted_as(address)
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, key: KeyType, now: float) -> bool:
+        """Use one token of this one's, if there is a whole one."""
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = TokenBucket(self._rate_per_s, self._burst)
-            if len(self._buckets) > self._max_addresses:
+            if len(self._buckets) > self._most:
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(key)
         return bucket.take(now)
+
+    def tokens(self, key: KeyType, now: float) -> float:
+        """Return how many this one has, parts of one included."""
+        bucket = self._buckets.get(key)
+        return self._burst if bucket is None else bucket.tokens(now)
+
+
+class PerAddressBuckets:
+    """A bucket for each of the `max_addresses` addresses that came last."""
+
+    def __init__(self, rate_per_s: float, burst: float, max_addresses: int) -> None:
+        self._buckets: Buckets[int] = Buckets(rate_per_s, burst, max_addresses)
+
+    def take(self, address: Address, now: float) -> bool:
+        """Use one token of this address, if it has a whole one."""
+        return self._buckets.take(counted_as(address), now)
 
 
 def counted_as(address: Address) -> int:

@@ -123,6 +123,24 @@ class BudgetTooLarge(Invalid):
         )
 
 
+class KeyMalformed(Invalid):
+    code = "idempotency-key-malformed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an Idempotency-Key is 1 to 255 printable ASCII characters, such as a new UUID"
+        )
+
+
+class KeyReused(Invalid):
+    code = "idempotency-key-reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "you have sent this Idempotency-Key with another call; every call takes a new one"
+        )
+
+
 class NoSuchBudget(Invalid):
     code = "no-such-budget"
 
@@ -137,6 +155,26 @@ class ScopeTooWide(Forbidden):
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"your own token is not good for {str(scope)!r}, so you make none that is")
+
+
+class InvalidPlace(Invalid):
+    """Where a page is to go on is no place in the list that is asked for."""
+
+    code = "invalid-place"
+    field = "after"
+
+    def __init__(self, sort: str) -> None:
+        super().__init__(
+            f"after must be what `next` of a page with sort={sort} was; leave it out to begin anew"
+        )
+
+
+class InvalidSearch(Invalid):
+    code = "invalid-search"
+    field = "q"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"q {why}")
 
 
 class InvalidNetwork(Invalid):
@@ -397,6 +435,39 @@ class IllegalTransition(Conflict):
 
     def __init__(self, subject: str, state: str, event: str) -> None:
         super().__init__(f"{subject} is {state}: it cannot be {event} now")
+
+
+class KeyInUse(Conflict):
+    """The first call with this idempotency key is still under way."""
+
+    code = "idempotency-key-in-use"
+
+    def __init__(self) -> None:
+        super().__init__("your first call with this Idempotency-Key is under way; send it again")
+
+
+class OutcomeUnknown(Conflict):
+    """The first call with this idempotency key was cut off, before or after it did what it did."""
+
+    code = "idempotency-outcome-unknown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "your first call with this Idempotency-Key was cut off, and may have been done; "
+            "look at what became of it, and if nothing did, call with a new key"
+        )
+
+
+class AnswerNotKept(Conflict):
+    """The first call with this idempotency key was answered with a secret."""
+
+    code = "idempotency-answer-not-kept"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "your first call with this Idempotency-Key was done, and its answer had a secret, "
+            "which nobody keeps; call with a new key for a new one"
+        )
 
 
 class TooManyAtOnce(Conflict):

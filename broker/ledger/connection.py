@@ -7,8 +7,9 @@ audit event commit together.
 
 import json
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -73,12 +74,35 @@ async def open_pool(login: LedgerLogin, application: str, size: int) -> AsyncIte
         yield pool
 
 
+@dataclass(slots=True)
+class Commits:
+    """Whether a transaction has been committed, or may have been."""
+
+    any: bool = False
+
+
+_commits: ContextVar[Commits | None] = ContextVar("commits", default=None)
+
+
+@contextmanager
+def noting_commits(commits: Commits) -> Iterator[None]:
+    """Note what is committed in here, also by tasks that are begun in here."""
+    token = _commits.set(commits)
+    try:
+        yield
+    finally:
+        _commits.reset(token)
+
+
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Db]:
     """Run one ledger transaction. Raises LedgerUnavailable when the ledger is out of reach."""
     try:
         async with pool.acquire(timeout=_CONNECT_TIMEOUT_S) as db, db.transaction():
             yield db
+            # Before the COMMIT: a connection that is lost on its answer may have committed.
+            if (commits := _commits.get()) is not None:
+                commits.any = True
     except UNREACHABLE as error:
         raise LedgerUnavailable from error
 

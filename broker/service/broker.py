@@ -21,6 +21,7 @@ from broker.service.circumstances import Circumstances
 from broker.service.context import Context
 from broker.service.copying import Copying
 from broker.service.doctor import Doctor
+from broker.service.event_stream import Events
 from broker.service.evidence import Evidence
 from broker.service.exports import Exports
 from broker.service.extensions import Extensions, More
@@ -134,7 +135,9 @@ class Broker:
         proofs = Proofs(context, self.people, self.tokens, self.refusals)
         self.sign_ins = SignIns(context, self.people, self.tokens, proofs)
         self.verifier = context.verifier
-        self.health = Health(context)
+        self.trail_sealing = TrailSealing(context)
+        self.events = Events(context, self.trail_sealing)
+        self.health = Health(context, self.events.tell_of_target)
         self.doctor = Doctor(context)
         self.trail = Trail(context)
         self.timelines = Timelines(context)

@@ -8,8 +8,9 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS = (
-    # One call by one person. Without an answer it is still under way, or was cut off; an answer that
-    # holds a secret is not kept, only that there was one.
+    # One call by one person. Without `answered_at` it is under way, or its process has died; with
+    # it and no `status`, nobody knows what it did; with a status and no body, its answer held a
+    # secret, which is not kept.
     """
     CREATE TABLE curfew.idempotency_keys (
         person_id text NOT NULL REFERENCES curfew.people,
