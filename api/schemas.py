@@ -17,6 +17,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from api.connecting import SYSTEM, Connection, psql, uri
 from api.values import Moment
 from broker.config.values import Email
 from broker.domain.allowance import Allowance
@@ -497,24 +498,28 @@ class CredentialView(View):
     def of(cls, credential: "Credential") -> "CredentialView":
         entrance = credential.entrance
         root = entrance.read_root_certificate()
-        options = f"sslmode={entrance.sslmode}"
-        if root == "system":
-            options += "&sslrootcert=system"
-        host = f"[{entrance.host}]" if ":" in entrance.host else entrance.host
-        # Nothing here needs quoting: names and secrets are made of letters, digits and "_".
-        where = f"{host}:{entrance.port}/{credential.database}?{options}"
-        return cls.model_construct(
+        to = Connection(
             host=entrance.host,
             port=entrance.port,
+            dbname=credential.database,
             user=credential.user,
             stable_user=credential.stable_user,
-            password=credential.password,
-            dbname=credential.database,
             sslmode=entrance.sslmode,
+            root=SYSTEM if root == SYSTEM else "",
+            password=credential.password,
+        )
+        return cls.model_construct(
+            host=to.host,
+            port=to.port,
+            user=to.user,
+            stable_user=to.stable_user,
+            password=credential.password,
+            dbname=to.dbname,
+            sslmode=to.sslmode,
             root_certificate=root,
             expires_at=credential.expires_at,
-            dsn=f"postgresql://{credential.user}:{credential.password}@{where}",
-            psql=f"PGPASSWORD={credential.password} psql 'postgresql://{credential.user}@{where}'",
+            dsn=uri(to),
+            psql=psql(to),
         )
 
     def psql_trusting(self, root: str) -> str:
