@@ -7,6 +7,7 @@ from ipaddress import (
     IPv6Address,
     IPv6Network,
     collapse_addresses,
+    ip_address,
     ip_network,
 )
 
@@ -65,6 +66,16 @@ def lies_in(network: Network, bounds: tuple[Network, ...]) -> bool:
         and network.network_address in bound
         for bound in bounds
     )
+
+
+def has_address(text: str, bounds: tuple[Network, ...]) -> bool | None:
+    """Say whether an address lies in one of `bounds`; None where there is nothing to compare: no
+    bounds, or no address."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return any(address in each for each in bounds) if bounds else None
 
 
 def _why(text: str) -> str:

@@ -37,6 +37,11 @@ _PAGE = f"""
        AND id IN ({_FOR_THEM})
      ORDER BY id DESC LIMIT $10
 """  # noqa: S608  (constant text)
+_OPEN_OF_GRANT = f"""
+    SELECT id, key, target, grant_id, message, raised_at, cleared_at FROM curfew.alarms
+     WHERE cleared_at IS NULL AND grant_id = $8 AND id IN ({_FOR_THEM})
+     ORDER BY id DESC
+"""  # noqa: S608  (constant text)
 _OPEN_KEYS = """
     SELECT key FROM curfew.alarms WHERE cleared_at IS NULL AND starts_with(key, $1)
 """
@@ -103,6 +108,12 @@ async def fetch(
 ) -> list[Alarm]:
     """Return the alarms that are for them, newest first."""
     rows = await db.fetch(_PAGE, *audience.arguments, cleared_too, before, limit)
+    return [Alarm(**dict(row)) for row in rows]
+
+
+async def fetch_open_of_grant(db: Db, audience: Audience, grant_id: str) -> list[Alarm]:
+    """Return the open alarms about a grant that are for them, newest first."""
+    rows = await db.fetch(_OPEN_OF_GRANT, *audience.arguments, grant_id)
     return [Alarm(**dict(row)) for row in rows]
 
 

@@ -116,6 +116,14 @@ async def fetch_page(
     return [_row(row) for row in rows]
 
 
+async def fetch_of_grant(db: Db, grant_id: str, limit: int) -> list[HeldCommitRow]:
+    """Return at most `limit` held commits of a grant, newest first."""
+    rows = await db.fetch(
+        _SELECT + " WHERE h.grant_id = $1 ORDER BY h.id DESC LIMIT $2", grant_id, limit
+    )
+    return [_row(row) for row in rows]
+
+
 def _row(row: asyncpg.Record) -> HeldCommitRow:
     return HeldCommitRow(_held(row), row["email"], row["target"], row["database"], row["role"])
 

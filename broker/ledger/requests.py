@@ -143,6 +143,12 @@ async def fetch(db: Db, request_id: str) -> AccessRequest | None:
     return _request(row) if row else None
 
 
+async def fetch_each(db: Db, ids: list[str]) -> list[AccessRequest]:
+    """Return those of these requests that there are, in the order of `ids`."""
+    rows = await db.fetch(_SELECT + " WHERE r.id = ANY ($1)", ids)
+    return sorted(map(_request, rows), key=lambda each: ids.index(each.id))
+
+
 async def fetch_of_grant(db: Db, grant_id: str) -> list[AccessRequest]:
     """Return the request that led to the grant, and those to extend it, the oldest first."""
     rows = await db.fetch(_SELECT + _OF_GRANT, grant_id)

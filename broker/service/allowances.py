@@ -11,9 +11,9 @@ from broker.domain.person import Person
 from broker.domain.policy.fit import too_long
 from broker.domain.policy.quorum import Panel
 from broker.domain.policy.rule import Policy
+from broker.domain.policy.say import refusal_of
 from broker.ledger import allowances, audit
 from broker.ledger.connection import transaction
-from broker.service.approvals import refusal_of
 from broker.service.context import Context
 from broker.service.people import People
 from broker.service.visible import visible_to

@@ -6,10 +6,8 @@ from datetime import timedelta
 from broker.domain.duration import format_duration
 from broker.domain.errors import (
     AlreadyDecided,
-    BrokerError,
     DurationTooLong,
     Invalid,
-    NotApprover,
     NotFound,
     NothingInCommon,
     ReviewOverdue,
@@ -22,6 +20,7 @@ from broker.domain.on_call import OnCallNow
 from broker.domain.person import Person, PersonKind
 from broker.domain.policy.quorum import Panel, Vote, may_approve, tally
 from broker.domain.policy.rule import Policy
+from broker.domain.policy.say import refusal_of
 from broker.domain.request import (
     AccessRequest,
     Cause,
@@ -275,22 +274,6 @@ class Approvals:
 def glass_key(grant_id: str) -> str:
     """Return the key of the alarm that is open until the review is written."""
     return f"break-glass:{grant_id}"
-
-
-def refusal_of(panel: Panel, person: Person, *, break_glass: bool) -> BrokerError | None:
-    """Return why this person's consent would not count, or None if it would."""
-    answer = may_approve(panel, person)
-    if isinstance(answer, Deny):
-        return answer.error
-    name = panel.policy.name
-    if break_glass and not panel.approval.break_glass.includes(person):
-        return NotApprover(f"policy {name!r} does not name you as somebody who breaks the glass")
-    usual = person.email in panel.on_call_approvers or any(
-        each.includes(person, panel.person) for each in panel.approval.agreements
-    )
-    if not (break_glass or usual):
-        return NotApprover(f"under policy {name!r} you may approve only by breaking the glass")
-    return None
 
 
 def _require(panel: Panel, person: Person, *, break_glass: bool) -> None:

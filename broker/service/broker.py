@@ -22,6 +22,7 @@ from broker.service.context import Context
 from broker.service.copying import Copying
 from broker.service.doctor import Doctor
 from broker.service.event_stream import Events
+from broker.service.dossiers import Dossiers
 from broker.service.evidence import Evidence
 from broker.service.exports import Exports
 from broker.service.extensions import Extensions, More
@@ -45,6 +46,7 @@ from broker.service.proofs import Proofs
 from broker.service.receipts import Receipts
 from broker.service.reconcile import Reconciliation
 from broker.service.refusals import Refusals
+from broker.service.request_cards import RequestCards
 from broker.service.requests import RequestDetails, Requests
 from broker.service.retention import Retention
 from broker.service.reviews import Reviews
@@ -141,6 +143,8 @@ class Broker:
         self.doctor = Doctor(context)
         self.trail = Trail(context)
         self.timelines = Timelines(context)
+        self.request_cards = RequestCards(context, self.approvals, self.requests)
+        self.dossiers = Dossiers(context, self.request_cards, self.timelines)
         self.trail_sealing = TrailSealing(context)
         self.checkpoints = Checkpoints(context)
         self.evidence = Evidence(context, self.exports, self.trail_sealing, self.checkpoints)
