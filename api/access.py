@@ -126,6 +126,7 @@ ROUTES: Mapping[str, Access] = {
         "tries other policies on past requests", {APPROVED: READ, EVERYTHING: READ}
     ),
     "GET /v1/people/{email}/access": _shows("lists what somebody may ask for"),
+    "GET /v1/events": _shows("follows what happens, as far as one may look at it"),
     "GET /v1/audit": Access("reads the audit trail", {EVERYTHING: READ}),
     "GET /v1/audit/verification": Access(
         "checks that the record is as it was written", {EVERYTHING: READ}
@@ -151,9 +152,24 @@ ROUTES: Mapping[str, Access] = {
     "GET /approvals": _shows("shows the requests that wait for one"),
     "GET /requests": _shows("lists requests"),
     "GET /sessions": _shows("lists sessions"),
+    "GET /sessions/statements": _shows("finds statements"),
+    "GET /sessions/{id}": _shows("shows a session, and what it did"),
+    "POST /sessions/{id}/end": Access(
+        "ends a session", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
     "GET /targets": Access("lists targets and roles", {OWN: READ, EVERYTHING: READ}),
-    "GET /policies": Access("shows the policies in force", {APPROVED: READ, EVERYTHING: READ}),
+    "GET /targets/{name}": Access("shows a target and its roles", {OWN: READ, EVERYTHING: READ}),
+    "GET /targets/{name}/findings": Access("looks a target over", {EVERYTHING: READ}),
+    "GET /policies": _shows("explains what would be decided, and shows what is in force"),
+    "GET /policies/versions": Access("lists what was in force", {APPROVED: READ, EVERYTHING: READ}),
+    "GET /policies/versions/{number}": Access(
+        "shows a version, and what it changed", {APPROVED: READ, EVERYTHING: READ}
+    ),
     "GET /audit": Access("searches the audit trail", {EVERYTHING: READ}),
+    "GET /audit/export": Access("leads to the export that a form asks for", {EVERYTHING: READ}),
+    "GET /audit/verification": Access(
+        "checks that the record is as it was written", {EVERYTHING: READ}
+    ),
     "GET /request/{id}": _shows("shows a request"),
     # For everybody who can reach us
     "GET /static/{digest}/{name}": Access("styles, scripts and pictures of pages"),
@@ -167,6 +183,8 @@ ROUTES: Mapping[str, Access] = {
     "POST /v1/sign-in": Access("exchanges a provider's ID token for one of ours"),
     "GET /healthz": Access("says that the process serves"),
     "GET /readyz": Access("says whether requests can be taken, and how the spools are"),
+    "GET /openapi.json": Access("describes this API, as OpenAPI does"),
+    "GET /docs": Access("shows that description to people, and lets them try it"),
     "GET /metrics": Access("says how much of everything there is, for Prometheus"),
 }
 

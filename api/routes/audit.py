@@ -13,13 +13,17 @@ from api.schemas import Page
 from broker.ledger.audit import AuditFilter
 
 # Whoever asks over HTTP waits for so long; a record that is longer is for the command line.
-_PATIENCE = timedelta(seconds=20)
+PATIENCE = timedelta(seconds=20)
 
 routes = Operations("audit")
 
 
 @routes.get("/v1/audit", "list_audit_events", query=AuditQuery, answers={200: Page[AuditEventView]})
 async def list_events(request: web.Request, query: AuditQuery) -> web.Response:
+    return render(await find_events(request, query))
+
+
+async def find_events(request: web.Request, query: AuditQuery) -> Page[AuditEventView]:
     wanted = AuditFilter(
         grant_id=query.grant,
         request_id=query.request,
@@ -29,7 +33,7 @@ async def list_events(request: web.Request, query: AuditQuery) -> web.Response:
     )
     found = await request.app[BROKER].trail.list(wanted, before=query.after, limit=query.limit)
     views = tuple(AuditEventView.of(each) for each in found)
-    return render(Page(items=views, next=str(views[-1].seq) if len(views) == query.limit else None))
+    return Page(items=views, next=str(views[-1].seq) if len(views) == query.limit else None)
 
 
 @routes.get(
@@ -39,5 +43,5 @@ async def list_events(request: web.Request, query: AuditQuery) -> web.Response:
     answers={200: VerificationView},
 )
 async def verify(request: web.Request, query: VerificationQuery) -> web.Response:
-    report = await request.app[BROKER].verification.run(since=query.since, within=_PATIENCE)
+    report = await request.app[BROKER].verification.run(since=query.since, within=PATIENCE)
     return render(VerificationView.of(report))

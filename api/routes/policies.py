@@ -67,12 +67,12 @@ async def get_version(request: web.Request) -> web.Response:
 @routes.post("/v1/policies/test", "test_policies", body=PolicyQuestion, answers={200: AnswerView})
 async def test(request: web.Request, body: PolicyQuestion) -> web.Response:
     answered = await request.app[BROKER].policy_questions.test(
-        _question(body, request[ACTOR]), request[ACTOR]
+        question_of(body, request[ACTOR]), request[ACTOR]
     )
     return render(AnswerView.of(answered))
 
 
-def _question(body: PolicyQuestion, asker: Person) -> Question:
+def question_of(body: PolicyQuestion, asker: Person) -> Question:
     facts = {name: getattr(body, name) for name in PolicyQuestion.model_fields if name != "person"}
     return Question(email=body.person or asker.email, **facts)
 

@@ -18,9 +18,13 @@ routes = Operations("targets")
 
 @routes.get("/v1/targets", "list_targets", answers={200: Page[TargetView]})
 async def list_targets(request: web.Request) -> web.Response:
+    return render(Page(items=target_views(request), next=None))
+
+
+def target_views(request: web.Request) -> tuple[TargetView, ...]:
     context = request.app[BROKER].context
     visible = visible_roles(context, request[ACTOR])
-    views = tuple(
+    return tuple(
         TargetView.of(
             health,
             tuple(
@@ -31,7 +35,6 @@ async def list_targets(request: web.Request) -> web.Response:
         for health in request.app[BROKER].health.targets()
         if health.target in visible
     )
-    return render(Page(items=views, next=None))
 
 
 @routes.get("/v1/targets/{name}/findings", "check_target", answers={200: CheckupView})

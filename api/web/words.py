@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from broker.domain.duration import format_duration
-from broker.domain.size import format_size
+from broker.domain.size import format_size, rough_size
 
 _SPACES = re.compile(r"(\s+)")
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -45,6 +45,36 @@ def since(at: datetime, now: datetime) -> str:
     if at > now:
         return f"in {stretch(at - now)}"
     return f"{stretch(now - at)} ago" if now - at >= _MINUTE else "just now"
+
+
+def seconds(value: float) -> str:
+    """Return how long something has gone on for."""
+    return stretch(timedelta(seconds=value))
+
+
+def took(microseconds: int) -> str:
+    """Return how long a statement took, to three digits or so."""
+    if microseconds < 1000:
+        return f"{microseconds} µs"
+    if microseconds < 1_000_000:
+        return f"{microseconds / 1000:.3g} ms"
+    return f"{microseconds / 1_000_000:,.1f} s"
+
+
+def offset(duration: timedelta) -> str:
+    """Return how far into a session something was: minutes, seconds and tenths."""
+    minutes, rest = divmod(max(0.0, duration.total_seconds()), 60)
+    return f"{int(minutes)}:{rest:04.1f}"
+
+
+def cut(text: str, length: int) -> str:
+    """Return the beginning of text that would take too much room."""
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def as_choice(word: str) -> tuple[str, str]:
+    """Return an option that is sent as it is shown."""
+    return word, word
 
 
 def number(value: int) -> str:
@@ -95,6 +125,11 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "machine_time": machine_time,
     "stretch": stretch,
     "since": since,
+    "seconds": seconds,
+    "took": took,
+    "offset": offset,
+    "cut": cut,
+    "as_choice": as_choice,
     "number": number,
     "sentence": sentence,
     "breakable": breakable,
@@ -102,4 +137,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "state_kind": state_kind,
     "duration": format_duration,
     "size": format_size,
+    "rough_size": rough_size,
 }

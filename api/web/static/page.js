@@ -115,3 +115,32 @@ if (drawer) {
   });
   drawer.addEventListener("close", () => document.getElementById("drawer-content").replaceChildren());
 }
+
+// Replaying what a session did: at ten times its pace, and no pause longer than two seconds.
+const pace = 10;
+for (const button of document.querySelectorAll("button[data-replay]")) {
+  const list = document.querySelector(button.dataset.replay);
+  const parts = [...list.children];
+  let timer = null;
+  const stop = () => {
+    clearTimeout(timer);
+    timer = null;
+    list.classList.remove("playing");
+    button.textContent = "Replay";
+  };
+  const play = (index) => {
+    if (index === parts.length) return stop();
+    parts[index].classList.add("played");
+    parts[index].scrollIntoView({ block: "nearest" });
+    const pause = index + 1 < parts.length ? parts[index + 1].dataset.offset - parts[index].dataset.offset : 1;
+    timer = setTimeout(play, Math.min((pause * 1000) / pace, 2000), index + 1);
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    if (timer !== null) return stop();
+    for (const part of parts) part.classList.remove("played");
+    list.classList.add("playing");
+    button.textContent = "Stop";
+    play(0);
+  });
+}

@@ -1,0 +1,44 @@
+"""/audit: the audit trail searched, the record checked, and taken along."""
+
+from aiohttp import web
+from yarl import URL
+
+from api.keys import BROKER
+from api.operating_schemas import VerificationView
+from api.queries import AuditQuery, ExportQuery
+from api.routes.audit import PATIENCE, find_events
+from api.web.filters import read_filters, turned, typed_into
+from api.web.rendering import lead_to, page
+from broker.service.exports import ExportFormat, What
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/audit")
+async def search(request: web.Request) -> web.Response:
+    filters = read_filters(request, AuditQuery)
+    found = await find_events(request, filters.query) if filters.query else None
+    return await page(
+        request,
+        "audit.html",
+        status=filters.status,
+        filters=filters,
+        found=found.items if found else (),
+        older=turned(request, after=found.next) if found and found.next else None,
+        whats=[each.value for each in What],
+        formats=[each.value for each in ExportFormat],
+    )
+
+
+@routes.get("/audit/verification")
+async def verify(request: web.Request) -> web.Response:
+    """Check the record now, as far as that goes while somebody waits."""
+    report = await request.app[BROKER].verification.run(since=None, within=PATIENCE)
+    return await page(request, "verification.html", report=VerificationView.of(report))
+
+
+@routes.get("/audit/export")
+async def export(request: web.Request) -> web.Response:
+    """Lead to the export without the fields that were left empty."""
+    asked = typed_into(request, ExportQuery.model_fields)
+    return lead_to(str(URL("/v1/audit/export").with_query(asked)))

@@ -1,0 +1,66 @@
+"""What the forms above lists ask for: query strings, of which empty fields say nothing."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Generic
+
+from aiohttp import web
+from multidict import MultiDict
+from yarl import URL
+
+from api.faults import InvalidInput
+from api.queries import QueryType, read_query
+
+# What <input type="date"> and "datetime-local" send: all times on our pages are UTC.
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters(Generic[QueryType]):
+    """What a form asks for. There is no `query` if something does not fit: then `errors` say what,
+    field by field."""
+
+    typed: Mapping[str, str]
+    query: QueryType | None
+    errors: Mapping[str, str]
+
+    @property
+    def status(self) -> HTTPStatus:
+        return HTTPStatus.UNPROCESSABLE_ENTITY if self.errors else HTTPStatus.OK
+
+
+def read_filters(request: web.Request, schema: type[QueryType]) -> Filters[QueryType]:
+    """Return what the query string asks for; names that the schema does not know are passed over,
+    as chat programs like to add some to links."""
+    given = typed_into(request, schema.model_fields)
+    try:
+        return Filters(given, read_query(given, schema), {})
+    except InvalidInput as error:
+        return Filters(given, None, {each.field: each.message for each in error.faults})
+
+
+def typed_into(request: web.Request, names: Collection[str]) -> MultiDict[str]:
+    """Return what the query string says of these names, without what says nothing."""
+    return MultiDict(
+        (name, _in_utc(text.strip()))
+        for name, text in request.query.items()
+        if text.strip() and name in names
+    )
+
+
+def turned(request: web.Request, **changes: str | None) -> str:
+    """Return where this page is with other parameters; None leaves one out."""
+    url = URL(request.path_qs, encoded=True)
+    query = {name: text for name, text in url.query.items() if text and name not in changes}
+    query |= {name: text for name, text in changes.items() if text is not None}
+    return str(url.with_query(query))
+
+
+def _in_utc(text: str) -> str:
+    """Return a time as a browser's field has it with its zone, and any other text as it is."""
+    if _DAY.fullmatch(text):
+        return f"{text}T00:00:00Z"
+    return f"{text}Z" if _MINUTE.fullmatch(text) else text

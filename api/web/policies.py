@@ -1,0 +1,102 @@
+"""/policies: what one may ask for, what would be decided, what is in force, and what was."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from api.faults import faults_of
+from api.keys import ACTOR, BROKER
+from api.paths import in_path
+from api.policy_schemas import (
+    AccessView,
+    AnswerView,
+    PolicyQuestion,
+    TextView,
+    VersionDetailsView,
+    VersionView,
+)
+from api.problems import status_of
+from api.routes.policies import question_of
+from api.web.filters import typed_into
+from api.web.rendering import page
+from broker.domain.errors import BrokerError
+from broker.domain.version import VersionKind
+from broker.service.insight import sees_policies
+from broker.service.visible import visible_roles
+
+routes = web.RouteTableDef()
+
+_SHOWN = 20
+_ASKED = ("person", "target", "role", "database", "duration", "reason", "at")
+
+
+@routes.get("/policies")
+async def look(request: web.Request) -> web.Response:
+    broker, actor = request.app[BROKER], request[ACTOR]
+    sighted = sees_policies(broker.context, actor)
+    typed = typed_into(request, _ASKED)
+    answer, errors, wrong, status = await _answer(request, dict(typed))
+    found = await broker.policy_questions.show(actor.email, actor)
+    versions = await broker.policy_history.list(actor, kind=None, before=None, limit=_SHOWN)
+    return await page(
+        request,
+        "policies.html",
+        status=status,
+        typed=typed,
+        answer=answer,
+        errors=errors,
+        wrong=wrong,
+        sighted=sighted,
+        mine=tuple(AccessView.of(each) for each in found),
+        roles=visible_roles(broker.context, actor),
+        in_force=TextView.of_version(broker.policy_history.in_force(actor)) if sighted else None,
+        versions=tuple(VersionView.of(each) for each in versions),
+        most=_SHOWN,
+    )
+
+
+@routes.get("/policies/versions/{number}")
+async def version(request: web.Request) -> web.Response:
+    details = await request.app[BROKER].policy_history.get(int(in_path(request)), request[ACTOR])
+    return await page(request, "version.html", details=VersionDetailsView.of(details))
+
+
+@routes.get("/policies/versions")
+async def versions(request: web.Request) -> web.Response:
+    """All that was ever in force, page by page."""
+    (before,) = typed_into(request, ("after",)).values() or ("",)
+    found = await request.app[BROKER].policy_history.list(
+        request[ACTOR],
+        kind=None,
+        before=int(before) if before.isdecimal() and len(before) < 19 else None,
+        limit=_SHOWN,
+    )
+    views = tuple(VersionView.of(each) for each in found)
+    return await page(
+        request,
+        "versions.html",
+        versions=views,
+        older=f"?after={views[-1].number}" if len(views) == _SHOWN else None,
+        kinds=[each.value for each in VersionKind],
+    )
+
+
+async def _answer(
+    request: web.Request, typed: dict[str, str]
+) -> tuple[AnswerView | None, dict[str, str], str, HTTPStatus]:
+    """Return what would be decided; or what is wrong with the question, by field or in one line."""
+    if not typed:
+        return None, {}, "", HTTPStatus.OK
+    try:
+        question = PolicyQuestion.model_validate(typed)
+        actor = request[ACTOR]
+        answered = await request.app[BROKER].policy_questions.test(
+            question_of(question, actor), actor
+        )
+    except ValidationError as error:
+        errors = {each.field: each.message for each in faults_of(error)}
+        return None, errors, "", HTTPStatus.UNPROCESSABLE_ENTITY
+    except BrokerError as error:
+        return None, {}, str(error), status_of(error)
+    return AnswerView.of(answered), {}, "", HTTPStatus.OK
