@@ -120,6 +120,7 @@ def _catalog(settings: Settings) -> Catalog:
                 name,
                 target.database,
                 {role: _catalog_role(role, each) for role, each in target.roles.items()},
+                target.sensitive_columns,
             )
             for name, target in settings.targets.items()
         }

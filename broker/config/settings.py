@@ -36,6 +36,7 @@ from broker.config.identity import IdentitySettings
 from broker.config.oncall import OnCallSettings
 from broker.config.values import Duration, Email, Identifier, Name, SecretRef, Section, Size
 from broker.domain.grant import GrantKind
+from broker.domain.role.sensitive import tag_fault
 from broker.domain.sqltext import ident
 
 # Values that files beside this one have, too.
@@ -82,6 +83,13 @@ def _short(duration: timedelta) -> timedelta:
     return duration
 
 
+def _column_tag(text: str) -> str:
+    fault = tag_fault(text)
+    if fault is not None:
+        raise ValueError(fault)
+    return text
+
+
 def _parameter_name(text: str) -> str:
     # https://www.postgresql.org/docs/current/config-setting.html#CONFIG-SETTING-NAMES-VALUES
     text = text.lower()  # TimeZone and timezone are the same to PostgreSQL
@@ -110,6 +118,7 @@ Listen = Annotated[str, AfterValidator(_listen_address)]
 Timeout = Annotated[Duration, AfterValidator(_timeout)]
 ShortDuration = Annotated[Duration, AfterValidator(_short)]
 Origin = Annotated[str, AfterValidator(_origin)]
+ColumnTag = Annotated[str, AfterValidator(_column_tag)]
 ParameterName = Annotated[str, AfterValidator(_parameter_name)]
 ParameterValue = Annotated[str | tuple[str, ...], PlainValidator(_parameter_value)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -254,6 +263,9 @@ class TargetSettings(Section):
     )
     networks: OwnNetworks = Field(default=OwnNetworks(), examples=["{allow: [10.2.0.0/16]}"])
     unknown_logins: Literal["report", "remove"] = Field(default="report", examples=["report"])
+    sensitive_columns: tuple[ColumnTag, ...] = Field(
+        default=(), examples=["[shop.customers.email, '*.*.password*']"]
+    )
     roles: dict[Identifier, CatalogRoleSettings] = Field(
         min_length=1, examples=["{orders_reader: {description: may read}}"]
     )

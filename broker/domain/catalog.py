@@ -45,11 +45,15 @@ class CatalogRole:
 
 @dataclass(frozen=True, slots=True)
 class CatalogTarget:
-    """A managed server: the database people get unless they name one, and its catalog roles."""
+    """A managed server: the database people get unless they name one, and its catalog roles.
+
+    `sensitive_columns` are tags, as broker.domain.role.sensitive reads them.
+    """
 
     name: str
     database: str
     roles: Mapping[str, CatalogRole]
+    sensitive_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,15 @@ _OPEN_OF_GRANT = f"""
      WHERE cleared_at IS NULL AND grant_id = $8 AND id IN ({_FOR_THEM})
      ORDER BY id DESC
 """  # noqa: S608  (constant text)
+_COUNT_OPEN = f"""
+    SELECT count(*) FROM curfew.alarms WHERE cleared_at IS NULL AND id IN ({_FOR_THEM})
+"""  # noqa: S608  (constant text)
+_OPEN_ON_TARGET = """
+    SELECT a.key, a.id
+      FROM curfew.alarms a LEFT JOIN curfew.grants g ON g.id = a.grant_id
+     WHERE a.cleared_at IS NULL AND coalesce(a.target, g.target) = $1
+     ORDER BY a.id DESC LIMIT $2
+"""
 _OPEN_KEYS = """
     SELECT key FROM curfew.alarms WHERE cleared_at IS NULL AND starts_with(key, $1)
 """
@@ -117,5 +126,15 @@ async def fetch_open_of_grant(db: Db, audience: Audience, grant_id: str) -> list
     return [Alarm(**dict(row)) for row in rows]
 
 
+async def count_open(db: Db, audience: Audience) -> int:
+    """Return how many open alarms are for them."""
+    return int(await db.fetchval(_COUNT_OPEN, *audience.arguments))
+
+
 async def fetch_open_keys(db: Db, prefix: str) -> set[str]:
     return {row["key"] for row in await db.fetch(_OPEN_KEYS, prefix)}
+
+
+async def fetch_open_on_target(db: Db, target: str, limit: int) -> dict[str, str]:
+    """Return the ids of open alarms about a target and its grants by key, the newest `limit`."""
+    return {row["key"]: row["id"] for row in await db.fetch(_OPEN_ON_TARGET, target, limit)}

@@ -16,6 +16,7 @@ from broker.service.approvals import Approvals, Consent
 from broker.service.asking import Asking, Wish
 from broker.service.authentication import Authentication
 from broker.service.bans import Bans
+from broker.service.blast_radius import BlastRadii
 from broker.service.checkpoints import Checkpoints
 from broker.service.circumstances import Circumstances
 from broker.service.context import Context
@@ -30,11 +31,15 @@ from broker.service.following import Following
 from broker.service.grants import Credential, GrantDetails, Grants
 from broker.service.health import Health
 from broker.service.held_commits import HeldCommits
+from broker.service.holdings import Holdings
 from broker.service.idempotency import Idempotency
 from broker.service.instruments import Instruments
+from broker.service.leftovers import Leftovers
 from broker.service.logins import Logins
+from broker.service.looks import Looks
 from broker.service.means import Means
 from broker.service.memberships import Memberships
+from broker.service.overview import Overviews
 from broker.service.paging import Paging
 from broker.service.people import People
 from broker.service.policies import Policies
@@ -51,6 +56,7 @@ from broker.service.requests import RequestDetails, Requests
 from broker.service.retention import Retention
 from broker.service.reviews import Reviews
 from broker.service.role_checks import RoleChecks
+from broker.service.role_insights import RoleInsights
 from broker.service.rotation import Rotation
 from broker.service.sealing import Sealing
 from broker.service.sessions import Sessions
@@ -111,6 +117,7 @@ class Broker:
         self.allowances = Allowances(context, self.people)
         self.reviews = Reviews(context, self.alarms)
         self.grants = Grants(context, self.receipts, circumstances, self.approvals)
+        self.holdings = Holdings(context)
         self.policies = Policies(context, self.alarms)
         self.policy_history = PolicyHistory(context)
         self.policy_questions = PolicyQuestions(context, self.people, circumstances)
@@ -141,8 +148,13 @@ class Broker:
         self.events = Events(context, self.trail_sealing)
         self.health = Health(context, self.events.tell_of_target)
         self.doctor = Doctor(context)
+        looks = Looks(context)
+        self.role_insights = RoleInsights(context, looks, self.health)
+        self.blast_radius = BlastRadii(context, looks)
+        self.leftovers = Leftovers(context)
         self.trail = Trail(context)
         self.timelines = Timelines(context)
+        self.overview = Overviews(context, self.health, self.instruments)
         self.request_cards = RequestCards(context, self.approvals, self.requests)
         self.dossiers = Dossiers(context, self.request_cards, self.timelines)
         self.trail_sealing = TrailSealing(context)
