@@ -149,6 +149,12 @@ ROUTES: Mapping[str, Access] = {
     "GET /me": Access("says who one is, and how to sign out", {OWN: READ}),
     "POST /request": Access("asks for access", {OWN: ASK}),
     "GET /access": Access("shows one's own access", {OWN: READ}),
+    "GET /access/root.crt": Access("hands out what vouches for the proxy", {OWN: READ}),
+    "POST /access/{id}/secret": Access("hands out a new secret, on a page", {OWN: ASK}),
+    "POST /access/{id}/relinquishment": Access("gives a grant back", {OWN: GIVE_BACK}),
+    "POST /access/{id}/extension": Access(
+        "asks for one's own grant to end later, or to return more", {OWN: ASK}
+    ),
     "GET /approvals": _shows("shows the requests that wait for one"),
     "GET /requests": _shows("lists requests"),
     "GET /sessions": _shows("lists sessions"),

@@ -15,7 +15,7 @@ from api.guards.rates import people, rate_headers, strangers
 from api.guards.sizes import sizes
 from api.guards.sources import sources
 from api.guards.terms import Guards
-from api.keys import BROKER, DOOR, GUARDS
+from api.keys import BROKER, DOOR, GUARDS, OPERATIONS
 from api.problems import problems
 from api.routes import (
     alarms,
@@ -23,6 +23,7 @@ from api.routes import (
     audit,
     bans,
     credentials,
+    description,
     events,
     grants,
     health,
@@ -63,6 +64,7 @@ _PROGRAMS = (
     tokens,
     sign_in,
     health,
+    description,
 )
 
 
@@ -94,6 +96,7 @@ def make_app(
     app = web.Application(middlewares=_GUARDS, client_max_size=_MAX_BODY)
     app[BROKER] = broker
     app[DOOR] = door or Door()
+    app[OPERATIONS] = tuple(each for module in _PROGRAMS for each in module.routes.table)
     app[GUARDS] = guards or Guards()
     for table in (*_PROGRAMS, *PAGES):
         app.add_routes(table.routes)

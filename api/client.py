@@ -1,5 +1,6 @@
 """A typed client of the HTTP API. The command line is one of its users."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel
 
+from api.event_schemas import EVENT, EventView
 from api.failures import ApiError as ApiError  # noqa: PLC0414  (whoever has the client has it)
 from api.failures import ApiUnreachable as ApiUnreachable  # noqa: PLC0414
 from api.fit_schemas import PrivilegeFitView
@@ -17,10 +19,10 @@ from api.policy_schemas import (
     REPLAY_LINE,
     AccessView,
     AnswerView,
-    EndLine,
     ErrorLine,
     PolicyQuestion,
     ProgressLine,
+    ReplayEndLine,
     ShiftLine,
     TextView,
     VersionDetailsView,
@@ -47,6 +49,7 @@ from api.schemas import (
     TargetView,
     TokenView,
 )
+from api.server_sent import EventParser
 from api.statement_schemas import (
     STREAM_LINE,
     FoundStatementPage,
@@ -58,15 +61,24 @@ from api.statement_schemas import EndLine as StreamEnd
 from api.timeline_schemas import TimelineView
 from broker.domain.duration import iso_duration
 from broker.domain.grant import GrantKind
+from broker.domain.hints.hint import Topic
 from broker.domain.network import Network
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30.0)
 # There may be 100,000 requests to replay, and a sign of life after every few hundred.
 _TIMEOUT_OF_STREAM = aiohttp.ClientTimeout(total=None, sock_read=60.0)
+# A sign of life comes every 15 s.
+_TIMEOUT_OF_EVENTS = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=45.0)
+# For how long a server may be away in the middle, as when it is restarted, and how often it is
+# tried meanwhile.
+_LONGEST_ABSENCE_S = 60.0
+_COME_BACK_S, _LONGEST_WAIT_S = 1.0, 8.0
 # Evidence is packed as a whole before the first byte of it comes.
 _TIMEOUT_OF_PACKING = aiohttp.ClientTimeout(total=None, sock_read=3600.0)
 _LONGEST_LINE = 1_000_000  # bytes, of a stream
 _PIECE = 65_536  # bytes
+_TOPICS = frozenset(Topic)
+_AWAY = {429, 502, 503, 504}
 
 ViewType = TypeVar("ViewType", bound=BaseModel)
 
@@ -470,6 +482,34 @@ class Client:
         if not isinstance(line, StreamEnd):
             raise ApiUnreachable("the stream broke off")
 
+    async def follow_events(self, *, after: str | None = None) -> AsyncIterator[EventView]:
+        """Yield hints of what happens, for ever, from now on or after an event with an `id`.
+
+        The first is a `hello`. What was cut is gone on with, and a `reset` says where that was not
+        possible. ApiUnreachable if nobody answers in the beginning, or for a minute in the middle.
+        """
+        clock = asyncio.get_running_loop().time
+        heard_at: float | None = None
+        wait_s = _COME_BACK_S
+        while True:
+            parser = EventParser()
+            try:
+                async with self._open(
+                    "GET", "/v1/events", query=_query(after=after), timeout=_TIMEOUT_OF_EVENTS
+                ) as response:
+                    async for piece in response.content.iter_any():
+                        for each in parser.feed(piece):
+                            if each.event in _TOPICS:  # newer servers may know others
+                                yield EVENT.validate_json(each.data)
+                        after = parser.last_id or after
+                        heard_at, wait_s = clock(), _COME_BACK_S
+            except (ApiError, ApiUnreachable) as error:
+                is_away = isinstance(error, ApiUnreachable) or error.status in _AWAY
+                if heard_at is None or not is_away or clock() - heard_at >= _LONGEST_ABSENCE_S:
+                    raise
+            await asyncio.sleep((parser.retry_ms or 0) / 1000 or wait_s)
+            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
     async def export_record(  # noqa: PLR0913  (all that one may ask for)
         self,
         *,
@@ -536,7 +576,7 @@ class Client:
 
     async def replay_policies(
         self, text: str, since: datetime
-    ) -> AsyncIterator[ShiftLine | ProgressLine | EndLine]:
+    ) -> AsyncIterator[ShiftLine | ProgressLine | ReplayEndLine]:
         """Yield past requests that the policy file `text` would have answered otherwise, with how
         far it has come, and at last the end."""
         body = {"policies": text, "since": since.isoformat()}
@@ -549,7 +589,7 @@ class Client:
                 if isinstance(line, ErrorLine):
                     raise ApiError(500, line.code, line.detail)
                 yield line
-        if not isinstance(line, EndLine):
+        if not isinstance(line, ReplayEndLine):
             raise ApiUnreachable("the answer broke off; nothing more is known, try again")
 
     async def _get(

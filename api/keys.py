@@ -4,6 +4,7 @@ from aiohttp import web
 
 from api.door import Door
 from api.guards.terms import Guards
+from api.operations import Operation
 from broker.domain.authorization import Actor, Reach
 from broker.domain.person import Person
 from broker.domain.quota import Standing
@@ -13,6 +14,8 @@ from broker.service.tokens import Authenticated
 
 BROKER: web.AppKey[Broker] = web.AppKey("BROKER", Broker)
 DOOR: web.AppKey[Door] = web.AppKey("DOOR", Door)
+# What there is to call: all that the OpenAPI description is made of.
+OPERATIONS: web.AppKey[tuple[Operation, ...]] = web.AppKey("OPERATIONS", tuple)
 GUARDS: web.AppKey[Guards] = web.AppKey("GUARDS", Guards)
 
 # Who calls, what they came with is good for (None: for all that they may), and what they came with.

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter
+from pydantic import AwareDatetime, Field, TypeAdapter
 
-from api.schemas import Body, Duration, Identifier, Networks, Text, View
-from api.values import Moment
+from api.schemas import Body, Duration, Networks, View
+from api.values import Email, Identifier, Moment, Text
 from broker.domain.grant import GrantKind
 
 if TYPE_CHECKING:  # clients, too, load this module, and need none of the broker
@@ -22,9 +22,6 @@ if TYPE_CHECKING:  # clients, too, load this module, and need none of the broker
 LONGEST_FILE = 1_000_000  # characters: some 3,000 policies
 _MOST_NAMES = 1000
 
-Email = Annotated[
-    str, Field(max_length=320, pattern=r"^[^@\s]+@[^@\s]+$"), AfterValidator(str.lower)
-]
 Names = Annotated[frozenset[Identifier], Field(max_length=_MOST_NAMES)]
 
 
@@ -218,7 +215,7 @@ class ErrorLine(View):
         return cls(code=error.code, detail=str(error))
 
 
-class EndLine(View):
+class ReplayEndLine(View):
     """The last line: nothing is missing."""
 
     type: Literal["end"] = "end"
@@ -226,7 +223,9 @@ class EndLine(View):
     shifted: int
 
 
-ReplayLine = Annotated[ShiftLine | ProgressLine | ErrorLine | EndLine, Field(discriminator="type")]
+ReplayLine = Annotated[
+    ShiftLine | ProgressLine | ErrorLine | ReplayEndLine, Field(discriminator="type")
+]
 REPLAY_LINE: TypeAdapter[ReplayLine] = TypeAdapter(ReplayLine)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -60,6 +60,8 @@ _SAID = {
     405: "this address is not for that method",
     417: "nothing but 100-continue can be expected",
 }
+# Where errors are made that callers of the API may get; others are the operator's, at start.
+_SPEAKING = ("broker.domain.", "broker.service.", "api.")
 _KEPT = (hdrs.ALLOW, hdrs.RETRY_AFTER)
 
 _log = logging.getLogger(__name__)
@@ -145,7 +147,28 @@ def _error(fault: Fault) -> dict[str, object]:
 
 
 def status_of(error: BrokerError) -> HTTPStatus:
+    return _status_of(type(error))
+
+
+def _status_of(error: type[BrokerError]) -> HTTPStatus:
     for kind, status in _STATUS:
-        if isinstance(error, kind):
+        if issubclass(error, kind):
             return status
     return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def codes() -> Mapping[HTTPStatus, frozenset[str]]:
+    """Return every code that the API answers with, by its status."""
+    found: dict[HTTPStatus, set[str]] = {
+        HTTPStatus(each): {code} for each, code in _HTTP_CODES.items()
+    }
+    for error in _all_of(BrokerError):
+        if error.__module__.startswith(_SPEAKING):
+            found.setdefault(_status_of(error), set()).add(error.code)
+    return {status: frozenset(each) for status, each in sorted(found.items())}
+
+
+def _all_of(error: type[BrokerError]) -> Iterator[type[BrokerError]]:
+    for each in error.__subclasses__():
+        yield each
+        yield from _all_of(each)

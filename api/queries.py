@@ -7,13 +7,15 @@ misspelt would otherwise show everything, as if nothing had been left out.
 from typing import Annotated, Literal, TypeVar, get_origin
 
 from multidict import MultiMapping
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from api.faults import Fault, InvalidInput, faults_of
-from api.values import Flag, Like, Moment, Whole, id_of
+from api.values import Flag, Like, Moment, Whole, id_of, whole
 from broker.domain.grant import GrantState
+from broker.domain.errors import InvalidStretch
 from broker.domain.ids import IdKind
 from broker.domain.request import RequestState
+from broker.domain.request_list import NO_SEARCH, Sort, Wanted, search_for
 from broker.domain.version import VersionKind
 from broker.service.exports import ExportFormat, What
 
@@ -23,7 +25,9 @@ HEADS = r"([0-9]{1,18})\.([0-9]{1,18})"
 PLACE = r"([0-9]{1,18})\.(ses_[0-9a-z]{1,32})\.([0-9]{1,18})"
 """Of a statement: microseconds since 1970, its session, its number."""
 
-Limit = Annotated[Whole, Field(ge=1, le=MOST_AT_ONCE, description="How many at most.")]
+Limit = Annotated[
+    int, Field(ge=1, le=MOST_AT_ONCE, description="How many at most."), BeforeValidator(whole)
+]
 GrantId = Annotated[str, id_of(IdKind.GRANT, "a grant")]
 SessionId = Annotated[str, id_of(IdKind.SESSION, "a session")]
 Who = Annotated[
@@ -33,6 +37,11 @@ Who = Annotated[
         "must be an e-mail address, for example alice@example.com",
         "alice@example.com",
     ),
+]
+
+
+Name = Annotated[
+    str, Like(r"[^\x00-\x1f\x7f]{1,200}", "must be a name, for example orders", "orders")
 ]
 
 
@@ -74,9 +83,77 @@ class PageQuery(Query):
     limit: Limit = 50
 
 
-class RequestsQuery(PageQuery):
+class RequestsFilter(Query):
+    """Which requests, of those that one may see."""
+
     status: RequestState | None = None
-    after: Annotated[str, id_of(IdKind.REQUEST, "a request")] | None = None
+    requester: (
+        Annotated[Who, Field(description="Who asked, or whom it is for: an e-mail address.")] | None
+    ) = None
+    target: Name | None = None
+    role: Name | None = None
+    policy: Name | None = None
+    since: Annotated[Moment, Field(description="Made at this time, or later.")] | None = None
+    until: Annotated[Moment, Field(description="Made before this time.")] | None = None
+    q: (
+        Annotated[
+            str,
+            Like(
+                r"[^\x00-\x1f\x7f]{1,200}",
+                "must be 1 to 200 printable characters, for example INC-4711",
+                "INC-4711",
+            ),
+            Field(
+                description="Words, each as it begins, and all of them: in reasons, names and "
+                "addresses of people, targets, databases and roles; or the id of a request or grant."
+            ),
+        ]
+        | None
+    ) = None
+    needs: (
+        Annotated[
+            Literal["me"], Field(description="Only pending ones that wait for one's own decision.")
+        ]
+        | None
+    ) = None
+    sort: Annotated[
+        Sort,
+        Field(
+            description="By what, and among the same the newest first; with a minus all of it "
+            "the other way round."
+        ),
+    ] = Sort.NEWEST
+
+    def wanted(self) -> Wanted:
+        """Raises InvalidSearch or InvalidStretch."""
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise InvalidStretch
+        return Wanted(
+            state=self.status,
+            requester=self.requester.lower() if self.requester else None,
+            target=self.target,
+            role=self.role,
+            policy=self.policy,
+            since=self.since,
+            until=self.until,
+            search=search_for(self.q) if self.q is not None else NO_SEARCH,
+            open_to_them=self.needs == "me",
+        )
+
+
+class RequestsQuery(RequestsFilter, PageQuery):
+    after: (
+        Annotated[
+            str,
+            Like(
+                r"[A-Za-z0-9_-]{1,1000}",
+                "must be what `next` of the page before was",
+                "WyJuZXdlc3QiLG51bGwsInJlcV8wNmd6Z214MmIydjNzMHBzIl0",
+            ),
+            Field(description="Go on where a page with the same sort ended."),
+        ]
+        | None
+    ) = None
 
 
 class GrantsQuery(PageQuery):
@@ -219,3 +296,7 @@ class StreamQuery(RecordQuery):
 class ExportQuery(StretchQuery):
     what: What = What.ALL
     format: ExportFormat = ExportFormat.JSONL
+
+
+class EventsQuery(Query):
+    after: Annotated[str, Field(description="Go on after the event with this id.")] | None = None

@@ -18,8 +18,7 @@ from pydantic import (
 )
 
 from api.connecting import SYSTEM, Connection, psql, uri
-from api.values import Moment
-from broker.config.values import Email
+from api.values import Email, Identifier, Moment, Text
 from broker.domain.allowance import Allowance
 from broker.domain.authorization import Action, Standing
 from broker.domain.duration import iso_duration, parse_duration
@@ -130,9 +129,6 @@ Networks = Annotated[
     AfterValidator(_each_once),
 ]
 Amount = Annotated[int, Field(ge=0, le=_MOST, strict=True)]
-# Others read these at their terminals, so no control characters but line ends and tabs.
-Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
-Identifier = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 
 class Body(BaseModel):
@@ -140,7 +136,11 @@ class Body(BaseModel):
 
 
 class View(BaseModel):
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    """Whatever has a default is said all the same."""
+
+    model_config = ConfigDict(
+        frozen=True, defer_build=True, json_schema_serialization_defaults_required=True
+    )
 
 
 class NewRequest(Body):
@@ -564,7 +564,7 @@ class StepView(View):
 class ReceiptFacts(View):
     """What was read from the target after the end of a grant, and what was done to end it."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
     grant: str
     target: str
@@ -897,3 +897,9 @@ class Page(View, Generic[Item]):
 
     items: tuple[Item, ...]
     next: str | None
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+        """As programs that are generated from the OpenAPI description call it: RequestPage."""
+        (item,) = params
+        return f"{item.__name__.removesuffix('View')}Page"

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from broker.domain.ids import IdKind
@@ -26,7 +33,7 @@ class Like:
 
     pattern: str
     must: str
-    example: str
+    example: str | None = None
 
     def check(self, text: str) -> str:
         if not re.fullmatch(self.pattern, text):
@@ -41,7 +48,8 @@ class Like:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {**handler(schema), "pattern": f"^(?:{self.pattern})$", "examples": [self.example]}
+        told = {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+        return told if self.example is None else {**told, "examples": [self.example]}
 
 
 def id_pattern(kind: IdKind) -> str:
@@ -67,7 +75,7 @@ def _moment(value: Any) -> datetime:
         raise PydanticCustomError("moment", "{must}", {"must": must}) from None
 
 
-def _whole(value: Any) -> int:
+def whole(value: Any) -> int:
     """Not pydantic's own reading either: it takes 1.0 and 1_000, too."""
     if not isinstance(value, str) or not _DIGITS.fullmatch(value):
         raise PydanticCustomError("whole", "must be a whole number, for example 12")
@@ -86,7 +94,31 @@ Moment = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": [MOMENT_EXAMPLE]}),
 ]
 """A time with its zone; in UTC, once it is read."""
-Whole = Annotated[int, BeforeValidator(_whole)]
+Whole = Annotated[int, Field(ge=0, lt=10**18), BeforeValidator(whole)]
 """A number of a query string."""
+Email = Annotated[
+    str,
+    Like(
+        r"[^@\s]{1,254}@[^@\s]{1,254}",
+        "must be an e-mail address, for example alice@example.com",
+        "alice@example.com",
+    ),
+    AfterValidator(str.lower),
+]
+# Others read these at their terminals, so no control characters but line ends and tabs.
+Text = Annotated[
+    str,
+    Field(max_length=2000),
+    Like(
+        r"[^\x00-\x08\x0b-\x1f\x7f-\x9f]*",
+        "must have no control characters but line ends and tabs",
+    ),
+]
+Identifier = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    Like(r"[^\x00-\x1f\x7f-\x9f]*", "must have no control characters"),
+]
+"""A name in PostgreSQL, or ours of what is there."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
 """Yes or no, of a query string."""

@@ -12,11 +12,11 @@ from api.policy_schemas import (
     REPLAY_LINE,
     AccessView,
     AnswerView,
-    EndLine,
     ErrorLine,
     PolicyQuestion,
     ProgressLine,
     Replay,
+    ReplayEndLine,
     ShiftLine,
     TextView,
     VersionDetailsView,
@@ -120,7 +120,7 @@ async def _replay(
             shifted += len(stretch.shifted)
             lines = [ShiftLine.of(each) for each in stretch.shifted]
             await _write(response, *lines, ProgressLine(considered=considered))
-    await _write(response, EndLine(considered=considered, shifted=shifted))
+    await _write(response, ReplayEndLine(considered=considered, shifted=shifted))
 
 
 async def _write(response: web.StreamResponse, *lines: View) -> None:

@@ -1,5 +1,5 @@
 """Every page's routes."""
 
-from api.web import ask, assets, audit, me, policies, request, sessions, signing, targets
+from api.web import ask, assets, audit, docs, me, policies, request, sessions, signing, targets
 
-PAGES = (ask, audit, me, policies, request, sessions, signing, targets, assets)
+PAGES = (ask, audit, docs, me, policies, request, sessions, signing, targets, assets)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from api.client import ApiError, Client
-from api.policy_schemas import EndLine, PolicyQuestion, ShiftLine
+from api.policy_schemas import PolicyQuestion, ReplayEndLine, ShiftLine
 from broker.ledger.connection import transaction
 from tests.support.house import AUDITOR, House, house_on
 from tests.support.people import HOUR, wish
@@ -45,7 +45,7 @@ def changed(readers: dict[str, Any] | None = None, writers: dict[str, Any] | Non
 async def replayed(client: Client, text: str, since: datetime) -> list[ShiftLine]:
     lines = [line async for line in client.replay_policies(text, since)]
     shifts = [line for line in lines if isinstance(line, ShiftLine)]
-    assert isinstance(lines[-1], EndLine)
+    assert isinstance(lines[-1], ReplayEndLine)
     assert lines[-1].shifted == len(shifts)
     return shifts
 
