@@ -29,6 +29,7 @@ def _id(kind: IdKind, what: str) -> PathParameter:
 _PARAMETERS: Mapping[tuple[str, str], PathParameter] = {
     ("requests", "id"): _id(IdKind.REQUEST, "request"),
     ("grants", "id"): _id(IdKind.GRANT, "grant"),
+    ("access", "id"): _id(IdKind.GRANT, "grant"),
     ("sessions", "id"): _id(IdKind.SESSION, "session"),
     ("held-commits", "id"): _id(IdKind.HELD_COMMIT, "held commit"),
     ("allowances", "id"): _id(IdKind.ALLOWANCE, "allowance"),

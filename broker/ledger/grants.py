@@ -1,5 +1,6 @@
 """Every statement on table grants."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Interface, IPv6Interface
 
@@ -48,6 +49,21 @@ _PAGE = f"""
        AND ($8::text IS NULL OR g.id < $8)
      ORDER BY g.id DESC LIMIT $9
 """  # noqa: S608  (constant text)
+_HELD = f"""
+    SELECT {COLUMNS}, l.name AS login, l.stable_name, g.rows_sent, g.bytes_sent, r.policy,
+           (SELECT count(*) FROM curfew.sessions s
+             WHERE s.grant_id = g.id AND s.ended_at IS NULL) AS open_sessions
+      FROM curfew.grants g
+      JOIN curfew.people p ON p.id = g.person_id
+      JOIN curfew.requests r ON r.id = g.request_id
+      LEFT JOIN curfew.logins l ON l.grant_id = g.id
+     WHERE g.person_id = $1
+"""  # noqa: S608  (constant text)
+# Two texts rather than one with a parameter, so that each has the index that is made for it.
+_LIVING_OF = f"{_HELD} AND g.state <> 'ended' ORDER BY g.expires_at, g.id LIMIT $2"
+_ENDED_OF = f"""
+    {_HELD} AND g.state = 'ended' AND ($2::text IS NULL OR g.id < $2) ORDER BY g.id DESC LIMIT $3
+"""
 _LOCK_OVERDUE = (
     _SELECT
     + """
@@ -99,6 +115,19 @@ _SAVE = """
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A grant as its holder needs it. `login` and `stable_name` are the names by which they come
+    in, if it has a login of its own; `policy` is the one that gave it."""
+
+    grant: Grant
+    login: str | None
+    stable_name: str | None
+    used: Used
+    policy: str
+    open_sessions: int
+
+
 async def insert(db: Db, grant: Grant) -> None:
     await db.execute(
         _INSERT,
@@ -147,6 +176,16 @@ async def fetch_page(
     logins and what was used."""
     rows = await db.fetch(_PAGE, *visible.arguments, state, before, limit)
     return [(from_row(row), row["login"], used_of(row)) for row in rows]
+
+
+async def fetch_living_of(db: Db, person_id: str, limit: int) -> list[Held]:
+    """Return what the person holds, what ends first at the top."""
+    return [_held(row) for row in await db.fetch(_LIVING_OF, person_id, limit)]
+
+
+async def fetch_ended_of(db: Db, person_id: str, *, before: str | None, limit: int) -> list[Held]:
+    """Return what the person held, newest first."""
+    return [_held(row) for row in await db.fetch(_ENDED_OF, person_id, before, limit)]
 
 
 async def lock_overdue(db: Db, now: datetime, limit: int) -> list[Grant]:
@@ -260,6 +299,17 @@ def from_row(row: asyncpg.Record) -> Grant:
 
 def used_of(row: asyncpg.Record) -> Used:
     return Used(row["rows_sent"], row["bytes_sent"])
+
+
+def _held(row: asyncpg.Record) -> Held:
+    return Held(
+        grant=from_row(row),
+        login=row["login"],
+        stable_name=row["stable_name"],
+        used=used_of(row),
+        policy=row["policy"],
+        open_sessions=row["open_sessions"],
+    )
 
 
 def _parameter(name: str, value: str | list[str]) -> Parameter:

@@ -12,13 +12,13 @@ from broker.domain.statement.budget import Used
 from broker.ledger.connection import Db
 from broker.ledger.sight import VISIBLE, Visible
 
-_SELECT = """
+SELECT = """
     SELECT r.id, r.person_id, p.email, p.name, p.kind AS person_kind, r.person_groups,
            r.person_manager, r.requester_id, a.email AS requester_email, a.name AS requester_name,
            r.target, r.database, r.role, r.duration, r.reason, r.source, r.policy, r.why, r.state,
            r.created_at, r.lapses_at, r.closed_at, r.kind, r.networks, r.pin_address,
            r.escalated_at, r.extends, coalesce(g.id, r.extends) AS grant_id,
-           r.more_rows, r.more_bytes
+           r.more_rows, r.more_bytes, r.conversation
       FROM curfew.requests r
       JOIN curfew.people p ON p.id = r.person_id
       JOIN curfew.people a ON a.id = r.requester_id
@@ -28,25 +28,22 @@ _INSERT = """
     INSERT INTO curfew.requests (id, person_id, requester_id, person_groups, person_manager, target,
                                  database, role, duration, reason, source, policy, why, state,
                                  created_at, lapses_at, kind, networks, pin_address, extends,
-                                 policy_version, more_rows, more_bytes)
+                                 policy_version, more_rows, more_bytes, conversation)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-            $20, $21, $22, $23)
+            $20, $21, $22, $23, $24)
 """
 # By two indexes, which `$1 IN (g.id, r.extends)` would not be.
 _OF_GRANT = """
      WHERE r.id = (SELECT request_id FROM curfew.grants WHERE id = $1) OR r.extends = $1
      ORDER BY r.id
 """
-_LOCK = _SELECT + " WHERE r.id = $1 FOR UPDATE OF r"
-_PAGE = f"""
-    {_SELECT}
-     WHERE {VISIBLE}
-       AND ($7::text IS NULL OR r.state = $7)
-       AND ($8::text IS NULL OR r.id < $8)
-     ORDER BY r.id DESC LIMIT $9
+_LOCK = SELECT + " WHERE r.id = $1 FOR UPDATE OF r"
+_PENDING_OF = f"""
+    {SELECT}
+     WHERE r.state = 'pending' AND (r.person_id = $1 OR r.requester_id = $1) ORDER BY r.id DESC
 """
 _LOCK_LAPSED = (
-    _SELECT
+    SELECT
     + """
      WHERE r.state = 'pending' AND r.lapses_at <= $1
      ORDER BY r.lapses_at LIMIT $2 FOR UPDATE OF r SKIP LOCKED
@@ -56,7 +53,7 @@ _SAVE_STATE = """
     UPDATE curfew.requests SET state = $2, closed_at = $3, escalated_at = $4 WHERE id = $1
 """
 _STRETCH = f"""
-    {_SELECT}
+    {SELECT}
      WHERE {VISIBLE} AND r.id > $7 AND r.id < $8
      ORDER BY r.id LIMIT $9
 """
@@ -70,7 +67,7 @@ _DECISIONS = """
     SELECT d.id, d.request_id, d.decider_id, p.email, p.name, d.verdict, d.duration, d.comment,
            d.decided_at, d.networks, d.pin_address, d.break_glass, d.allowance_id
       FROM curfew.decisions d JOIN curfew.people p ON p.id = d.decider_id
-     WHERE d.request_id = $1 ORDER BY d.id
+     WHERE d.request_id = ANY ($1) ORDER BY d.id
 """
 _INSERT_COMMENT = """
     INSERT INTO curfew.comments (id, request_id, author_id, text, made_at)
@@ -135,38 +132,36 @@ async def insert(db: Db, request: AccessRequest, *, policy_version: int | None) 
         policy_version,
         request.more.rows,
         request.more.bytes,
+        request.conversation,
     )
 
 
 async def fetch(db: Db, request_id: str) -> AccessRequest | None:
-    row = await db.fetchrow(_SELECT + " WHERE r.id = $1", request_id)
-    return _request(row) if row else None
+    row = await db.fetchrow(SELECT + " WHERE r.id = $1", request_id)
+    return from_row(row) if row else None
 
 
 async def fetch_each(db: Db, ids: list[str]) -> list[AccessRequest]:
     """Return those of these requests that there are, in the order of `ids`."""
-    rows = await db.fetch(_SELECT + " WHERE r.id = ANY ($1)", ids)
-    return sorted(map(_request, rows), key=lambda each: ids.index(each.id))
+    rows = await db.fetch(SELECT + " WHERE r.id = ANY ($1)", ids)
+    return sorted(map(from_row, rows), key=lambda each: ids.index(each.id))
+
+
+async def fetch_pending_of(db: Db, person_id: str) -> list[AccessRequest]:
+    """Return what the person waits for, asked for by or for them, newest first."""
+    return [from_row(row) for row in await db.fetch(_PENDING_OF, person_id)]
 
 
 async def fetch_of_grant(db: Db, grant_id: str) -> list[AccessRequest]:
     """Return the request that led to the grant, and those to extend it, the oldest first."""
-    rows = await db.fetch(_SELECT + _OF_GRANT, grant_id)
-    return [_request(row) for row in rows]
+    rows = await db.fetch(SELECT + _OF_GRANT, grant_id)
+    return [from_row(row) for row in rows]
 
 
 async def lock(db: Db, request_id: str) -> AccessRequest | None:
     """Return the request; nobody else decides it until the caller's transaction ends."""
     row = await db.fetchrow(_LOCK, request_id)
-    return _request(row) if row else None
-
-
-async def fetch_page(
-    db: Db, visible: Visible, *, state: RequestState | None, before: str | None, limit: int
-) -> list[AccessRequest]:
-    """Return at most `limit` requests, newest first, that come after the one named `before`."""
-    rows = await db.fetch(_PAGE, *visible.arguments, state, before, limit)
-    return [_request(row) for row in rows]
+    return from_row(row) if row else None
 
 
 async def fetch_stretch(
@@ -174,12 +169,12 @@ async def fetch_stretch(
 ) -> list[AccessRequest]:
     """Return requests between two ids, oldest first."""
     rows = await db.fetch(_STRETCH, *visible.arguments, after, until, limit)
-    return [_request(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 async def lock_lapsed(db: Db, now: datetime, limit: int) -> list[AccessRequest]:
     """Return pending requests that nobody answered in time; two brokers never share one."""
-    return [_request(row) for row in await db.fetch(_LOCK_LAPSED, now, limit)]
+    return [from_row(row) for row in await db.fetch(_LOCK_LAPSED, now, limit)]
 
 
 async def save_state(db: Db, request: AccessRequest) -> None:
@@ -209,7 +204,12 @@ async def insert_decision(db: Db, decision: Decision) -> bool:
 
 async def fetch_decisions(db: Db, request_id: str) -> list[Decision]:
     """Return who decided what, the first one first."""
-    return [_decision(row) for row in await db.fetch(_DECISIONS, request_id)]
+    return await fetch_decisions_about(db, [request_id])
+
+
+async def fetch_decisions_about(db: Db, request_ids: list[str]) -> list[Decision]:
+    """Return who decided what about any of the requests, the first one first."""
+    return [_decision(row) for row in await db.fetch(_DECISIONS, request_ids)]
 
 
 async def insert_comment(db: Db, comment: Comment) -> None:
@@ -258,7 +258,7 @@ async def save_page(db: Db, page: DuePage) -> None:
     )
 
 
-def _request(row: asyncpg.Record) -> AccessRequest:
+def from_row(row: asyncpg.Record) -> AccessRequest:
     return AccessRequest(
         id=row["id"],
         person=Person(
@@ -289,6 +289,7 @@ def _request(row: asyncpg.Record) -> AccessRequest:
         escalated_at=row["escalated_at"],
         extends=row["extends"],
         more=Used(row["more_rows"], row["more_bytes"]),
+        conversation=row["conversation"],
     )
 
 

@@ -55,7 +55,7 @@ class Wish:
 
     Without a database they mean the target's own, without a duration the policy's, without networks
     they may come from anywhere; with `pin_address` it is always the same address. With `at_once`
-    they want it now or not at all.
+    they want it now or not at all. `conversation` is where it is talked over, an https address.
     """
 
     target: str
@@ -69,6 +69,7 @@ class Wish:
     pin_address: bool = False
     person: str | None = None
     at_once: bool = False
+    conversation: str | None = None
 
 
 class Asking:
@@ -212,6 +213,7 @@ class Asking:
             kind=ask.kind,
             networks=decision.networks,
             pin_address=pin_address,
+            conversation=wish.conversation,
         )
 
     async def write_down(
@@ -235,6 +237,7 @@ class Asking:
             extends=request.extends,
             more_rows=request.more.rows,
             more_bytes=request.more.bytes,
+            conversation=request.conversation,
         )
         await audit.append(db, event, actor=request.requester.email, now=self._context.now())
 
@@ -242,7 +245,7 @@ class Asking:
         if wish.person is None or wish.person.lower() == requester.email:
             return requester
         # Who may ask for nobody else does not hear who there is, nor what others may have.
-        if not any(each.on_behalf.includes(requester) for each in self._context.policies.policies):
+        if not self._context.policies.lets_ask_for_others(requester):
             raise PolicyDenied(f"no policy lets you ask for {wish.person.lower()}")
         async with transaction(self._context.ledger) as db:
             return await self._people.require(db, wish.person)

@@ -31,7 +31,6 @@ from broker.service.following import Following
 from broker.service.grants import Credential, GrantDetails, Grants
 from broker.service.health import Health
 from broker.service.held_commits import HeldCommits
-from broker.service.holdings import Holdings
 from broker.service.idempotency import Idempotency
 from broker.service.instruments import Instruments
 from broker.service.leftovers import Leftovers
@@ -39,7 +38,9 @@ from broker.service.logins import Logins
 from broker.service.looks import Looks
 from broker.service.means import Means
 from broker.service.memberships import Memberships
+from broker.service.offers import Offers
 from broker.service.overview import Overviews
+from broker.service.own_access import OwnAccess
 from broker.service.paging import Paging
 from broker.service.people import People
 from broker.service.policies import Policies
@@ -63,6 +64,7 @@ from broker.service.sessions import Sessions
 from broker.service.sign_ins import SignIns
 from broker.service.statements import Statements, Watched
 from broker.service.sweep import Sweep
+from broker.service.targets import Targets
 from broker.service.ticket_uses import TicketUses
 from broker.service.tickets import Tickets
 from broker.service.timelines import Timelines
@@ -117,7 +119,7 @@ class Broker:
         self.allowances = Allowances(context, self.people)
         self.reviews = Reviews(context, self.alarms)
         self.grants = Grants(context, self.receipts, circumstances, self.approvals)
-        self.holdings = Holdings(context)
+        self.own_access = OwnAccess(context)
         self.policies = Policies(context, self.alarms)
         self.policy_history = PolicyHistory(context)
         self.policy_questions = PolicyQuestions(context, self.people, circumstances)
@@ -147,9 +149,11 @@ class Broker:
         self.trail_sealing = TrailSealing(context)
         self.events = Events(context, self.trail_sealing)
         self.health = Health(context, self.events.tell_of_target)
+        self.targets = Targets(context, self.health)
         self.doctor = Doctor(context)
         looks = Looks(context)
         self.role_insights = RoleInsights(context, looks, self.health)
+        self.offers = Offers(context, self.role_insights, self.health)
         self.blast_radius = BlastRadii(context, looks)
         self.leftovers = Leftovers(context)
         self.trail = Trail(context)

@@ -87,10 +87,11 @@ class PolicyQuestions:
     async def test(self, question: Question, asker: Person) -> Answered:
         """Say what would be decided, and why. Raises NotFound, Invalid or Forbidden.
 
-        Who may not look into policies hears of themselves only, and of policies that cover them.
+        Who may not look into policies hears of themselves only, or of those for whom they may ask,
+        and of policies that cover these.
         """
         sighted = sees_policies(self._context, asker)
-        if not sighted and not _is_about(question, asker):
+        if not sighted and not _is_about(question, asker) and not self._asks_for(question, asker):
             raise NotFound("person", question.email)
         person = await self._person(question)
         requester = person
@@ -130,6 +131,12 @@ class PolicyQuestions:
                 facts = await self._facts_about(db, book, person, target, role)
                 found += access_of(book, catalog.only(target, role), person, facts)
         return found
+
+    def _asks_for(self, question: Question, asker: Person) -> bool:
+        """Say whether it is what the asker would ask for another, and may find out by asking."""
+        as_they_are = question.groups is None and question.manager is None
+        asks = question.requester == asker.email and as_they_are
+        return asks and self._context.policies.lets_ask_for_others(asker)
 
     async def _person(self, question: Question) -> Person:
         try:

@@ -68,7 +68,7 @@ class RoleInsights:
                 role=catalog.roles[name],
                 assessed=assess(look, catalog.roles[name]),
                 problem=self._problem(target, name),
-                longest=self._longest(target, name, person),
+                longest=self.longest(target, name, person),
                 living=living.get(name, 0),
             )
             for name in visible
@@ -91,14 +91,14 @@ class RoleInsights:
             prefix=PREFIX,
         )
 
-    def _longest(self, target: str, role: str, person: Person) -> timedelta | None:
+    def longest(self, target: str, role: str, person: Person) -> timedelta | None:
+        """Return for how long the person may have the role at most; None if they may not ask."""
         only, facts = self._context.catalog.only(target, role), Facts(now=self._context.now())
         ways = access_of(self._context.policies, only, person, facts)
         return max((each.longest for each in ways), default=None)
 
     def _problem(self, target: str, role: str) -> str | None:
-        (health,) = (each for each in self._health.targets() if each.target == target)
-        return "; ".join(health.role_faults.get(role, ())) or None
+        return "; ".join(self._health.of(target).role_faults.get(role, ())) or None
 
 
 def assess(look: Look | Unseen, role: CatalogRole) -> Assessment | Unseen:

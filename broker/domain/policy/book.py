@@ -40,6 +40,10 @@ class PolicyBook:
         found = self.coverage.covering_somewhere(person, target, role)
         return tuple(policy for policy in found if not policy.denies)
 
+    def lets_ask_for_others(self, person: Person) -> bool:
+        """Say whether some policy lets the person ask for others than themselves."""
+        return any(each.on_behalf.includes(person) for each in self.policies)
+
     def approvable_by(self, person: Person) -> list[str]:
         """Return the names of the policies that `person` approves, or looks after, whoever asks.
 
@@ -47,6 +51,16 @@ class PolicyBook:
         (`oversees`).
         """
         return [policy.name for policy in self.policies if self._names(policy, person, None)]
+
+    def decidable_by(self, person: Person) -> list[str]:
+        """Return the names of the policies under which `person` is one of those who agree, whoever
+        asks: not only by breaking the glass, nor as the manager of who asks."""
+        return [
+            policy.name
+            for policy in self.policies
+            if policy.approval is not None
+            and any(each.includes(person, None) for each in policy.approval.agreements)
+        ]
 
     def oversees(self, name: str, person: Person, of: Person) -> bool:
         """Say whether requests of `of` under the policy, and what came of them, concern `person`:

@@ -57,6 +57,12 @@ def test_candidates_are_those_that_give_the_role_in_some_database() -> None:
     assert book.candidates(DEV, "orders", "orders_writer") == ()
 
 
+def test_only_whom_a_policy_names_asks_for_others() -> None:
+    book = PolicyBook((policy("leads", on_behalf=group("leads")), policy("devs")))
+    assert book.lets_ask_for_others(LEAD)
+    assert not book.lets_ask_for_others(DEV)
+
+
 def test_approvers_oversee_what_they_approve_even_while_it_is_disabled() -> None:
     """Reviewers oversee what nobody else does: what is given without anybody's agreement."""
     assert BOOK.approvable_by(LEAD) == ["leads", "off"]
