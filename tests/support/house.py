@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
 from api.client import Client, open_client
+from api.guards.terms import Guards
 from broker.domain.person import Person
 from broker.ledger import bans, reviews
 from broker.ledger.bans import ThrottleRules
@@ -151,7 +152,7 @@ class House:
 
 @asynccontextmanager
 async def house_on(
-    stage: Stage, approvers: Mapping[str, Any] | None = None
+    stage: Stage, approvers: Mapping[str, Any] | None = None, guards: Guards | None = None
 ) -> AsyncIterator[House]:
     """Yield the house; `approvers` are of policies by name, instead of the stage's."""
     identity = {
@@ -171,7 +172,7 @@ async def house_on(
     async with stage.broker() as broker:
         await broker.policies.begin()
         await broker.health.check("orders")
-        app = make_app(broker)
+        app = make_app(broker, guards=guards)
         app.router.add_get("/v1/unlisted", _unlisted)
         async with TestClient(TestServer(app)) as client:
             yield House(broker, client)

@@ -123,7 +123,18 @@ def test_the_smallest_settings_get_safe_defaults(tmp_path: Path) -> None:
     }
     assert settings.model_dump(include={"state_dir", "api", "identity", "policies"}) == {
         "state_dir": Path("../var"),
-        "api": {"listen": "127.0.0.1:7480", "public_url": None},
+        "api": {
+            "listen": "127.0.0.1:7480",
+            "public_url": None,
+            "trusted_proxies": (),
+            "rate_limit": {
+                "per_minute": 1200,
+                "burst": 400,
+                "strangers_per_minute": 300,
+                "strangers_burst": 150,
+            },
+            "cors_origins": (),
+        },
         "identity": {
             "people": (),
             "machines": (),
@@ -460,7 +471,23 @@ def test_a_secret_comes_from_a_file_beside_the_settings_without_its_line_end(
     assert read_secret(absolute, "ledger.password", config) == "hunter2"
 
 
+NO_ORIGIN = (
+    "an origin is exactly what browsers send: https://HOST in lower case, with :PORT if it is not "
+    "443, no slash at the end, and never *; for example: [https://ops.example.com]"
+)
 WRONG_VALUES: list[tuple[str, Any, str]] = [
+    *(
+        ("api.cors_origins", [each], f"api.cors_origins.0: {NO_ORIGIN}")
+        for each in (
+            "*",
+            "https://*.example.com",
+            "http://ops.example.com",
+            "https://ops.example.com/",
+            "https://Ops.example.com",
+            "https://ops.example.com:443",
+            "null",
+        )
+    ),
     (
         "targets.orders.admin.restricted",
         "mostly",
