@@ -49,6 +49,7 @@ ROUTES: Mapping[str, Access] = {
     "POST /v1/requests/{id}/comments": Access(
         "comments on a request", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
     ),
+    "GET /v1/requests/{id}/blast-radius": _shows("says what an approver of a request risks"),
     "GET /v1/requests/{id}/timeline": _shows("shows all that happened with a request"),
     "POST /v1/credentials": Access(
         "asks for access that nobody has to agree to, and hands out its secret", {OWN: ASK}
@@ -101,6 +102,18 @@ ROUTES: Mapping[str, Access] = {
     "GET /v1/targets": Access(
         "lists targets and roles: one's own are those that one may ask for",
         {OWN: READ, EVERYTHING: READ},
+    ),
+    "GET /v1/targets/{name}": Access(
+        "shows a target: to who sees everything, where it is, too", {OWN: READ, EVERYTHING: READ}
+    ),
+    "GET /v1/targets/{name}/roles": Access(
+        "says what roles may do, and how dangerous that is", {OWN: READ, EVERYTHING: READ}
+    ),
+    "GET /v1/targets/{name}/members": Access(
+        "says who is in which role of a server", {EVERYTHING: READ}
+    ),
+    "GET /v1/targets/{name}/leftovers": Access(
+        "finds what should not be on a target, or no longer", {EVERYTHING: READ}
     ),
     "GET /v1/targets/{name}/findings": Access(
         "looks a target over, as `pgcurfew doctor` does", {EVERYTHING: READ}

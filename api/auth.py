@@ -32,7 +32,7 @@ async def authentication(request: web.Request, handler: Handler) -> web.StreamRe
 async def _identify(request: web.Request, authorization: str) -> None:
     """Say who calls. Whatever is wrong is answered with the same line; operators find the reason in
     the audit trail. Raises Unauthenticated."""
-    bearer = authorization.partition(" ")[2].strip()
+    bearer = bearer_of(authorization)
     if not _is_bearers(authorization) or not bearer:
         raise Unauthenticated
     authentication = request.app[BROKER].authentication
@@ -40,6 +40,10 @@ async def _identify(request: web.Request, authorization: str) -> None:
     request[ACTOR] = found.person
     request[SCOPES] = found.scopes
     request[CREDENTIAL] = found
+
+
+def bearer_of(authorization: str) -> str:
+    return authorization.partition(" ")[2].strip()
 
 
 def _is_bearers(authorization: str) -> bool:

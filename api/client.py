@@ -14,6 +14,13 @@ from api.event_schemas import EVENT, EventView
 from api.failures import ApiError as ApiError  # noqa: PLC0414  (whoever has the client has it)
 from api.failures import ApiUnreachable as ApiUnreachable  # noqa: PLC0414
 from api.fit_schemas import PrivilegeFitView
+from api.insight_schemas import (
+    BlastRadiusView,
+    LeftoversView,
+    MembersView,
+    RoleInsightView,
+    TargetDetailsView,
+)
 from api.operating_schemas import AuditEventView, CheckupView, VerificationView
 from api.policy_schemas import (
     REPLAY_LINE,
@@ -389,6 +396,25 @@ class Client:
 
     async def list_targets(self) -> Page[TargetView]:
         return await self._get(Page[TargetView], "/v1/targets")
+
+    async def get_target(self, target: str) -> TargetDetailsView:
+        return await self._get(TargetDetailsView, f"/v1/targets/{_quoted(target)}")
+
+    async def list_roles(self, target: str) -> Page[RoleInsightView]:
+        """Return what the roles of a target may do, in plain words."""
+        return await self._get(Page[RoleInsightView], f"/v1/targets/{_quoted(target)}/roles")
+
+    async def list_members(self, target: str) -> MembersView:
+        """Return who is in which role of a target's server."""
+        return await self._get(MembersView, f"/v1/targets/{_quoted(target)}/members")
+
+    async def list_leftovers(self, target: str) -> LeftoversView:
+        """Return what should not be on a target, or no longer."""
+        return await self._get(LeftoversView, f"/v1/targets/{_quoted(target)}/leftovers")
+
+    async def get_blast_radius(self, request_id: str) -> BlastRadiusView:
+        """Return what an approver risks by saying yes to a request."""
+        return await self._get(BlastRadiusView, f"/v1/requests/{request_id}/blast-radius")
 
     async def get_checkup(self, target: str) -> CheckupView:
         """Have a target looked over, now."""

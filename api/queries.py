@@ -11,8 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from api.faults import Fault, InvalidInput, faults_of
 from api.values import Flag, Like, Moment, Whole, id_of, whole
-from broker.domain.grant import GrantState
 from broker.domain.errors import InvalidStretch
+from broker.domain.grant import GrantState
 from broker.domain.ids import IdKind
 from broker.domain.request import RequestState
 from broker.domain.request_list import NO_SEARCH, Sort, Wanted, search_for
@@ -104,8 +104,8 @@ class RequestsFilter(Query):
                 "INC-4711",
             ),
             Field(
-                description="Words, each as it begins, and all of them: in reasons, names and "
-                "addresses of people, targets, databases and roles; or the id of a request or grant."
+                description="Words, each as it begins, and all of them: in reasons, people's "
+                "names and addresses, targets, databases and roles; or a request's or grant's id."
             ),
         ]
         | None

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -11,11 +12,16 @@ import typer
 from api.cli.kept import Kept, find_kept
 from api.cli.output import ExitCode, fail, moment
 from api.client import Client, open_client
+from api.event_schemas import EventView
 from api.failures import ApiError, ApiUnreachable
 from api.schemas import RequestView
+from broker.domain.hints.hint import Topic
 
 _DEFAULT_URL = "http://127.0.0.1:7480"
 _POLL_S = 1.0
+_LOOK_ANYWAY_S = 10.0
+# Whoever begins to listen, or has missed something, looks.
+_AS_IF_NEW = {Topic.HELLO, Topic.RESET}
 
 Result = TypeVar("Result")
 
@@ -74,20 +80,63 @@ async def _how_to_begin(url: str) -> str:
 
 
 async def wait_for_decision(client: Client, view: RequestView, timeout: timedelta) -> RequestView:
-    async def until_decided() -> RequestView:
-        while (now := await client.get_request(view.id)).state == "pending":
-            await asyncio.sleep(_POLL_S)
-        return now
-
-    return await _in_time(until_decided(), timeout, f"{view.id} is still pending")
+    waiting = _wait_until(
+        client,
+        look=lambda: client.get_request(view.id),
+        is_over=lambda now: now.state != "pending",
+        concerns=lambda event: event.request_id == view.id,
+    )
+    return await _in_time(waiting, timeout, f"{view.id} is still pending")
 
 
 async def wait_until_active(client: Client, grant_id: str, timeout: timedelta) -> None:
-    async def until_active() -> None:
-        while (await client.get_grant(grant_id)).state == "provisioning":
-            await asyncio.sleep(_POLL_S)
+    waiting = _wait_until(
+        client,
+        look=lambda: client.get_grant(grant_id),
+        is_over=lambda now: now.state != "provisioning",
+        concerns=lambda event: event.grant_id == grant_id,
+    )
+    await _in_time(waiting, timeout, f"{grant_id} is still being provisioned")
 
-    await _in_time(until_active(), timeout, f"{grant_id} is still being provisioned")
+
+async def _wait_until(
+    client: Client,
+    *,
+    look: Callable[[], Awaitable[Result]],
+    is_over: Callable[[Result], bool],
+    concerns: Callable[[EventView], bool],
+) -> Result:
+    """Look now, and again whenever something happens that concerns it, until it is over.
+
+    Looks now and then besides, as something between us and the server may hold events back.
+    """
+    happened = asyncio.Event()
+
+    async def listen() -> None:
+        # Without events, such as from an older server, there is still looking.
+        with suppress(ApiError, ApiUnreachable):
+            async for event in client.follow_events():
+                if concerns(event) or event.topic in _AS_IF_NEW:
+                    happened.set()
+
+    async def look_on(listening: "asyncio.Task[None]") -> Result | ApiError | ApiUnreachable:
+        try:
+            while not is_over(now := await look()):
+                wait_s = _POLL_S if listening.done() else _LOOK_ANYWAY_S
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(happened.wait(), wait_s)
+                happened.clear()
+        except (ApiError, ApiUnreachable) as error:
+            return error  # raised, it would come as a group
+        finally:
+            listening.cancel()
+        return now
+
+    async with asyncio.TaskGroup() as tasks:
+        found = await look_on(tasks.create_task(listen()))
+    if isinstance(found, ApiError | ApiUnreachable):
+        raise found
+    return found
 
 
 async def _in_time(step: Awaitable[Result], timeout: timedelta, otherwise: str) -> Result:

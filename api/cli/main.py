@@ -32,6 +32,7 @@ COMMANDS = {
     "policy": ("policy",),
     "tokens": ("token",),
     "audit": ("audit",),
+    "events": ("events",),
     "evidence": ("evidence",),
     "break_glass": ("break-glass",),
     "demo": ("demo",),

@@ -36,3 +36,27 @@ class Visible:
     @property
     def arguments(self) -> tuple[bool, str, list[str], str, list[str], list[str]]:
         return self.everything, self.person.id, *self.deciding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deciding:
+    """Whose pending requests one person may decide now, by policy, like others who agree: theirs
+    are not among them, except under `one_party` policies."""
+
+    person: Person
+    policies: list[str]
+    managed: list[str]
+    on_call: list[str]
+    one_party: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What of a request says who may see it, and what came of it; the same of what somebody agreed
+    to beforehand."""
+
+    person_id: str
+    requester_id: str
+    person_manager: str | None
+    policy: str
+    is_escalated: bool

@@ -28,7 +28,7 @@ class Alarms:
         self, person: Person, *, cleared_too: bool, before: str | None, limit: int
     ) -> list[Alarm]:
         """Return the alarms that are for this person, newest first."""
-        audience = _audience(self._context, await visible_to(self._context, person))
+        audience = audience_of(self._context, await visible_to(self._context, person))
         async with reading(self._context.ledger) as db:
             return await alarms.fetch(
                 db, audience, cleared_too=cleared_too, before=before, limit=limit
@@ -45,7 +45,7 @@ class Alarms:
         operates = visible.operates and Reach.EVERYTHING in reach
         if not operates and Reach.APPROVED not in reach:
             raise NotFound("open alarm", alarm_id)
-        audience = _audience(self._context, replace(visible, everything=operates))
+        audience = audience_of(self._context, replace(visible, everything=operates))
         now = self._context.now()
         async with transaction(self._context.ledger) as db:
             alarm = await alarms.clear_one(db, alarm_id, audience, now)
@@ -97,7 +97,7 @@ def work_key(grant_id: str) -> str:
     return f"work:{grant_id}"
 
 
-def _audience(context: Context, visible: Visible) -> Audience:
+def audience_of(context: Context, visible: Visible) -> Audience:
     """Say which alarms are for a person: those about grants that they decide about, and if they
     approve anything, those that would otherwise be nobody's."""
     book = context.policies

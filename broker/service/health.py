@@ -1,7 +1,7 @@
 """Which targets answer. A target that is down stops nothing but itself, and is tried again."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -31,14 +31,24 @@ class TargetHealth:
     def reachable(self) -> bool:
         return self.version is not None
 
+    def is_like(self, other: "TargetHealth") -> bool:
+        """Say whether a look at the target showed nothing new, whatever words an error has."""
+        return (self.version, self.role_faults) == (other.version, other.role_faults)
+
 
 class Health:
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, tell: Callable[[str], None]) -> None:
+        """`tell` hears the names of targets that are not as they were."""
         self._context = context
+        self._tell = tell
         self._last = {name: TargetHealth(name) for name in context.targets}
 
     def targets(self) -> list[TargetHealth]:
         return list(self._last.values())
+
+    def of(self, name: str) -> TargetHealth:
+        """Return what was last heard of a target of the settings."""
+        return self._last[name]
 
     async def check(self, name: str) -> TargetHealth:
         """Ask one target whether it is there, and log when the answer changes."""
@@ -57,6 +67,8 @@ class Health:
             if faults != before.role_faults.get(role, ()):
                 _log.error("target %s: role %s cannot be given: %s", name, role, "; ".join(faults))
         self._last[name] = health
+        if before.checked_at is None or not health.is_like(before):
+            self._tell(name)
         return health
 
     def _warn_of_create_role(self, name: str, version: str) -> None:

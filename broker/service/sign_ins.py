@@ -19,9 +19,10 @@ from broker.domain.person import Person
 from broker.domain.token import TokenKind
 from broker.domain.verdict import Deny
 from broker.ledger import audit, people, sign_ins, tokens
-from broker.ledger.connection import autocommit, reading, transaction
+from broker.ledger.connection import Db, autocommit, reading, transaction
 from broker.service.context import Context
 from broker.service.people import People
+from broker.service.presence import Presence
 from broker.service.proofs import Proofs, digest
 from broker.service.tokens import Authenticated, NewToken, Tokens
 
@@ -111,26 +112,29 @@ class SignIns:
         return await self._tokens.create_for_sign_in(person, lifetime=lifetime)
 
     async def authenticate(self, shown: Pass | None) -> SignedIn:
-        """Return whom the pass stands for, with their groups of today. Raises SignInOver."""
-        if shown is None:
-            raise SignInOver("you are not signed in")
+        """Return whom the pass stands for, with their groups of today, and write down that they
+        were here. Raises SignInOver."""
         now = self.now()
         async with autocommit(self._context.ledger) as db:
-            found = await sign_ins.fetch(db, shown.sign_in_id, digest(shown.secret))
-            if found is None:
-                raise SignInOver("you are not signed in")
-            sign_in, scopes = found
-            over = why_over(sign_in, now, self.terms.idle)
-            holder = await people.fetch(db, sign_in.person_id)
-            person = self._people.today(holder) if holder else None
-            if over is not None:
-                raise SignInOver(over)
-            if person is None or not self._is_still_asked(sign_in.provider):
-                raise SignInOver("your sign-in has ended: nobody vouches for you any more")
-            if is_to_be_seen(sign_in, now, self.terms.idle):
-                await sign_ins.see(db, sign_in.id, now)
-        credential = Authenticated(person=person, scopes=scopes, expires_at=sign_in.expires_at)
-        return SignedIn(credential, sign_in, shown)
+            signed_in = await self._find(db, shown, now)
+            if is_to_be_seen(signed_in.sign_in, now, self.terms.idle):
+                await sign_ins.see(db, signed_in.sign_in.id, now)
+        return signed_in
+
+    async def glance(self, shown: Pass | None) -> SignedIn:
+        """The same, for what a page does by itself: it does not say that anybody is there."""
+        async with reading(self._context.ledger) as db:
+            return await self._find(db, shown, self.now())
+
+    async def presence(self, shown: Pass) -> Presence:
+        """Return whose pass this still is, who was let in by it. Raises SignInOver."""
+        signed_in = await self.glance(shown)
+        sign_in = signed_in.sign_in
+        return Presence(
+            person=signed_in.credential.person,
+            ids=frozenset(each for each in (sign_in.id, sign_in.token_id) if each is not None),
+            good_until=min(sign_in.expires_at, sign_in.seen_at + self.terms.idle),
+        )
 
     async def end(self, signed_in: SignedIn) -> None:
         """Make the browser's pass useless."""
@@ -166,6 +170,23 @@ class SignIns:
             raise NotASignIn
         person = credential.person
         await self._tokens.revoke(token.id, actor=person.email, holder=person)
+
+    async def _find(self, db: Db, shown: Pass | None, now: datetime) -> SignedIn:
+        if shown is None:
+            raise SignInOver("you are not signed in")
+        found = await sign_ins.fetch(db, shown.sign_in_id, digest(shown.secret))
+        if found is None:
+            raise SignInOver("you are not signed in")
+        sign_in, scopes = found
+        over = why_over(sign_in, now, self.terms.idle)
+        holder = await people.fetch(db, sign_in.person_id)
+        person = self._people.today(holder) if holder else None
+        if over is not None:
+            raise SignInOver(over)
+        if person is None or not self._is_still_asked(sign_in.provider):
+            raise SignInOver("your sign-in has ended: nobody vouches for you any more")
+        credential = Authenticated(person=person, scopes=scopes, expires_at=sign_in.expires_at)
+        return SignedIn(credential, sign_in, shown)
 
     async def _insert(
         self,

@@ -15,14 +15,14 @@ from broker.domain.authorization import Reach
 from broker.domain.errors import NotApprover, NotFound
 from broker.domain.grant import Grant
 from broker.domain.on_call import OnCallNow
-from broker.domain.person import Person
+from broker.domain.person import Person, PersonKind
 from broker.domain.policy.quorum import Panel
 from broker.domain.policy.rule import Policy
 from broker.domain.request import AccessRequest
 from broker.ledger import grants, requests, sessions
 from broker.ledger.connection import Db
 from broker.ledger.sessions import SessionRow
-from broker.ledger.sight import Visible
+from broker.ledger.sight import Deciding, Subject, Visible
 from broker.service.context import Context
 
 
@@ -39,6 +39,23 @@ async def visible_to(context: Context, person: Person) -> Visible:
     )
 
 
+def deciding_of(context: Context, visible: Visible) -> Deciding:
+    """Return what the person agrees to, as others do; machines agree to nothing."""
+    person = visible.person
+    human = person.kind is PersonKind.HUMAN
+    return Deciding(
+        person=person,
+        policies=context.policies.decidable_by(person),
+        managed=visible.managed if human else [],
+        on_call=visible.on_call if human else [],
+        one_party=[
+            each.name
+            for each in context.policies.policies
+            if each.approval is not None and each.approval.one_party
+        ],
+    )
+
+
 def only_own_of(person: Person) -> Visible:
     return Visible(person=person, policies=[])
 
@@ -46,11 +63,7 @@ def only_own_of(person: Person) -> Visible:
 def decides(visible: Visible, request: AccessRequest) -> bool:
     """Say whether the person is one of those who decide about such requests, and may take away what
     was given."""
-    return (
-        request.policy in visible.policies
-        or (request.person.manager == visible.person.email and request.policy in visible.managed)
-        or (request.escalated_at is not None and request.policy in visible.on_call)
-    )
+    return decides_about(visible, _subject(request))
 
 
 def is_own(visible: Visible, request: AccessRequest) -> bool:
@@ -58,7 +71,23 @@ def is_own(visible: Visible, request: AccessRequest) -> bool:
 
 
 def shows(visible: Visible, request: AccessRequest) -> bool:
-    return visible.everything or is_own(visible, request) or decides(visible, request)
+    return shows_subject(visible, _subject(request))
+
+
+def decides_about(visible: Visible, subject: Subject) -> bool:
+    return (
+        subject.policy in visible.policies
+        or (subject.person_manager == visible.person.email and subject.policy in visible.managed)
+        or (subject.is_escalated and subject.policy in visible.on_call)
+    )
+
+
+def shows_subject(visible: Visible, subject: Subject) -> bool:
+    return (
+        visible.everything
+        or visible.person.id in (subject.person_id, subject.requester_id)
+        or decides_about(visible, subject)
+    )
 
 
 def ties(visible: Visible, request: AccessRequest, *, own: bool) -> frozenset[Reach]:
@@ -121,6 +150,16 @@ def panel_of(
         person=request.person,
         requester=requester,
         on_call_approvers=frozenset(called),
+    )
+
+
+def _subject(request: AccessRequest) -> Subject:
+    return Subject(
+        person_id=request.person.id,
+        requester_id=request.requester.id,
+        person_manager=request.person.manager,
+        policy=request.policy,
+        is_escalated=request.escalated_at is not None,
     )
 
 
