@@ -1,5 +1,7 @@
 """/v1/targets: what this person may ask for, whether it answers, and what is wrong with it."""
 
+from collections.abc import Iterable
+
 from aiohttp import web
 
 from api.keys import ACTOR, BROKER
@@ -8,7 +10,7 @@ from api.operations import Operations
 from api.paths import in_path
 from api.routes import render
 from api.schemas import Page, RoleView, TargetView
-from broker.domain.catalog import CatalogRole
+from broker.domain.catalog import CatalogRole, CatalogTarget
 from broker.domain.errors import NotFound
 from broker.service.health import TargetHealth
 from broker.service.visible import visible_roles
@@ -27,10 +29,7 @@ def target_views(request: web.Request) -> tuple[TargetView, ...]:
     return tuple(
         TargetView.of(
             health,
-            tuple(
-                _role_view(context.catalog.targets[health.target].roles[role], health)
-                for role in visible[health.target]
-            ),
+            role_views(context.catalog.targets[health.target], visible[health.target], health),
         )
         for health in request.app[BROKER].health.targets()
         if health.target in visible
@@ -44,6 +43,12 @@ async def findings(request: web.Request) -> web.Response:
     if name not in request.app[BROKER].context.targets:
         raise NotFound("target", name)
     return render(CheckupView.of(await request.app[BROKER].doctor.check(name)))
+
+
+def role_views(
+    target: CatalogTarget, roles: Iterable[str], health: TargetHealth
+) -> tuple[RoleView, ...]:
+    return tuple(_role_view(target.roles[role], health) for role in roles)
 
 
 def _role_view(role: CatalogRole, health: TargetHealth) -> RoleView:

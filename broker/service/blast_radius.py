@@ -8,13 +8,13 @@ from broker.domain.errors import NotFound
 from broker.domain.person import Person
 from broker.domain.request import AccessRequest
 from broker.domain.role.comparison import smaller_roles
-from broker.domain.role.facts import READS, WRITES_ANY, RoleOnServer
+from broker.domain.role.facts import READS, WRITES_ANY, RoleOnServer, Unseen
 from broker.domain.role.holdings import Extent, Holdings, holdings_of
 from broker.ledger import requests, standing_grants
 from broker.ledger.connection import reading
 from broker.ledger.standing_grants import Holder
 from broker.service.context import Context
-from broker.service.looks import Looks, Unseen
+from broker.service.looks import Looks
 from broker.service.role_insights import Assessment, assess
 from broker.service.visible import decides, shows, visible_to
 

@@ -7,10 +7,11 @@ from datetime import datetime
 
 from broker.domain.errors import NotFound
 from broker.domain.leftovers import Leftover, SeenLogin, TargetState, leftovers_of
+from broker.domain.role.facts import Unseen
 from broker.ledger import alarms, grants, standing_grants
 from broker.ledger.connection import reading
 from broker.service.context import Context
-from broker.service.looks import Unseen, look_or_say_why
+from broker.service.looks import look_or_say_why
 from broker.target.connect import Target
 from broker.target.leftovers import find_logins, find_missing
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from broker.domain.errors import TargetRefused, TargetUnreachable
-from broker.domain.role.facts import Look
+from broker.domain.role.facts import Look, Unseen
 from broker.domain.role.membership import Roster
 from broker.service.context import Context
 from broker.target.role_look import look_at_roles
@@ -25,13 +25,6 @@ _PATIENCE_S = 10.0
 _MOST_KEPT = 100  # databases; a request may name any that a policy allows
 
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """A target could not be looked at, and why, for people."""
-
-    why: str
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from broker.domain.login_plan import PREFIX
 from broker.domain.person import Person
 from broker.domain.policy.access import access_of
 from broker.domain.policy.ask import Facts
-from broker.domain.role.facts import Look
+from broker.domain.role.facts import Look, Unseen
 from broker.domain.role.holdings import Holdings, holdings_of
 from broker.domain.role.meaning import Meaning, meaning_of
 from broker.domain.role.membership import WhoIsInWhat, who_is_in_what
@@ -19,7 +19,7 @@ from broker.ledger import standing_grants
 from broker.ledger.connection import reading
 from broker.service.context import Context
 from broker.service.health import Health
-from broker.service.looks import Looks, Unseen
+from broker.service.looks import Looks
 from broker.service.visible import visible_roles
 
 NOT_THERE = "the server has no such role"

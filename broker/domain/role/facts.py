@@ -175,6 +175,13 @@ class Look:
         return names.index(role) if role in names else None
 
 
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Something on a target that could not be looked at, and why, for people."""
+
+    why: str
+
+
 def held_by(number: int, alike: Sequence[Alike]) -> list[tuple[Alike, Ability]]:
     """Return what one role may do anything with."""
     return [(each, each.abilities[number]) for each in alike if each.abilities[number]]
