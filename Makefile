@@ -6,18 +6,19 @@ DEV := .venv
 DEMO := .demo-venv
 SERVERS := tests/postgresql/node_modules
 CLIENTS := tests/compatibility/clients/fetched
+BROWSER := $(DEV)/browser
 
-.PHONY: demo test compatibility lint bench lock clean
+.PHONY: demo test compatibility lint bench screenshots lock clean
 
 demo: $(DEMO)/ready ## try everything on this machine; Ctrl-C stops and removes it
 	@$(DEMO)/bin/pgcurfew demo
 
-test: $(DEV)/ready $(SERVERS)/ready $(CLIENTS)/ready ## lint, types, and every test
+test: $(DEV)/ready $(SERVERS)/ready $(CLIENTS)/ready $(BROWSER) ## lint, types, and every test
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/pytest tests/unit tests/test_architecture.py --cov
-	$(DEV)/bin/pytest tests/integration tests/e2e tests/compatibility tests/fuzz -n 5 --dist loadfile --no-loadscope-reorder
+	$(DEV)/bin/pytest tests/integration tests/e2e tests/browser tests/compatibility tests/fuzz -n 5 --dist loadfile --no-loadscope-reorder
 
 compatibility: $(DEV)/ready $(SERVERS)/ready $(CLIENTS)/ready ## run the real clients, and write docs/compatibility.md
 	$(DEV)/bin/python -m tests.compatibility.table
@@ -26,6 +27,9 @@ lint: $(DEV)/ready ## mend what can be mended, name the rest
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
 	$(DEV)/bin/mypy
+
+screenshots: $(DEV)/ready $(BROWSER) ## every page, light and dark, wide and narrow, into screenshots/
+	$(DEV)/bin/python -m tests.browser.screenshots
 
 bench: $(DEV)/ready ## measure everything: about an hour; PgBouncer must be installed
 	@missed=0; for each in relay stream shipping connect idle refuse issue revoke logins policy; do \
@@ -38,7 +42,7 @@ lock: $(DEV)/ready ## renew requirements-dev.lock
 		--output-file requirements-dev.lock pyproject.toml
 
 clean:
-	rm -rf $(DEV) $(DEMO) $(SERVERS) $(CLIENTS) tests/compatibility/clients/node_modules
+	rm -rf $(DEV) $(DEMO) $(SERVERS) $(CLIENTS) tests/compatibility/clients/node_modules screenshots
 
 $(DEMO)/ready: pyproject.toml
 	@$(PYTHON) -m venv $(DEMO)
@@ -58,6 +62,10 @@ $(DEV)/ready: pyproject.toml requirements-dev.lock
 $(SERVERS)/ready: tests/postgresql/package-lock.json tests/postgresql/fetch.py | $(DEV)/ready
 	@$(DEV)/bin/python tests/postgresql/fetch.py
 	@mkdir -p $(@D)
+	@touch $@
+
+$(BROWSER): tests/browser/chromium.py | $(DEV)/ready
+	@$(DEV)/bin/python -m tests.browser.chromium
 	@touch $@
 
 $(CLIENTS)/ready: tests/compatibility/clients/package-lock.json tests/compatibility/clients/programs.txt tests/compatibility/clients/fetch.py | $(DEV)/ready

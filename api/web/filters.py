@@ -1,6 +1,7 @@
 """What the forms above lists ask for: query strings, of which empty fields say nothing."""
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -37,9 +38,9 @@ def read_filters(request: web.Request, schema: type[QueryType]) -> Filters[Query
     as chat programs like to add some to links."""
     given = typed_into(request, schema.model_fields)
     try:
-        return Filters(given, read_query(given, schema), {})
+        return Filters(shown(given), read_query(given, schema), {})
     except InvalidInput as error:
-        return Filters(given, None, {each.field: each.message for each in error.faults})
+        return Filters(shown(given), None, {each.field: each.message for each in error.faults})
 
 
 def typed_into(request: web.Request, names: Collection[str]) -> MultiDict[str]:
@@ -49,6 +50,11 @@ def typed_into(request: web.Request, names: Collection[str]) -> MultiDict[str]:
         for name, text in request.query.items()
         if text.strip() and name in names
     )
+
+
+def shown(given: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what fields show: what was typed, or nothing."""
+    return defaultdict(str, given)
 
 
 def turned(request: web.Request, **changes: str | None) -> str:

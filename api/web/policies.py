@@ -18,7 +18,7 @@ from api.policy_schemas import (
 )
 from api.problems import status_of
 from api.routes.policies import question_of
-from api.web.filters import typed_into
+from api.web.filters import shown, typed_into
 from api.web.rendering import page
 from broker.domain.errors import BrokerError
 from broker.domain.version import VersionKind
@@ -43,7 +43,7 @@ async def look(request: web.Request) -> web.Response:
         request,
         "policies.html",
         status=status,
-        typed=typed,
+        typed=shown(typed),
         answer=answer,
         errors=errors,
         wrong=wrong,

@@ -7,8 +7,11 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from broker.domain.duration import format_duration
+from broker.domain import events
+from broker.domain.duration import format_duration, iso_duration
 from broker.domain.size import format_size, rough_size
+from broker.domain.statement.conditions import describe
+from broker.domain.timeline import FOUND
 
 _SPACES = re.compile(r"(\s+)")
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -22,6 +25,17 @@ def moment(at: datetime) -> str:
 def clock(at: datetime) -> str:
     """Return the time of day to the second, where the day is clear."""
     return at.astimezone(UTC).strftime("%H:%M:%S")
+
+
+def moment_to_second(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def by_when(at: datetime, now: datetime) -> str:
+    """Return a time that is mostly today: then the day goes without saying."""
+    utc = at.astimezone(UTC)
+    is_today = utc.date() == now.astimezone(UTC).date()
+    return utc.strftime("%H:%M UTC") if is_today else moment(at)
 
 
 def machine_time(at: datetime) -> str:
@@ -72,6 +86,15 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}…"
 
 
+def in_words(data: Mapping[str, Any]) -> str:
+    """Return names and values in a line, without those that say nothing."""
+    return "; ".join(
+        f"{name.replace('_', ' ')}: {_plain(value)}"
+        for name, value in data.items()
+        if value not in (None, "", [], False)
+    )
+
+
 def as_choice(word: str) -> tuple[str, str]:
     """Return an option that is sent as it is shown."""
     return word, word
@@ -82,10 +105,12 @@ def number(value: int) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return what the rest of us says in one line, as a sentence for a page."""
+    """Return what the rest of us says in one line, as a sentence; names stay as they are."""
     stripped = text.rstrip(".")
     ending = "" if stripped.endswith(("?", "!", ":", "…")) else "."
-    return f"{stripped[:1].upper()}{stripped[1:]}{ending}"
+    first = stripped.split(maxsplit=1)[0] if stripped else ""
+    begins = stripped[:1].upper() if first.rstrip(",:;").isalpha() else stripped[:1]
+    return f"{begins}{stripped[1:]}{ending}"
 
 
 def breakable(text: object) -> Markup:
@@ -107,6 +132,17 @@ def state_kind(state: str) -> str:
     return _KINDS.get(state, "")
 
 
+def entry_kind(kind: str) -> str:
+    """Return how what happened is marked in a timeline."""
+    return _ENTRY_KINDS.get(kind, "")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_plain(each) for each in value)
+    return "yes" if value is True else str(value)
+
+
 def _two(large: int, unit: str, small: int, smaller: str) -> str:
     return f"{large} {unit} {small} {smaller}" if small else f"{large} {unit}"
 
@@ -119,9 +155,36 @@ _KINDS = {
         "bad",
     ),
 }
+_ENTRY_KINDS = {
+    **dict.fromkeys((events.RequestApproved.kind, events.GrantEnded.kind), "good"),
+    **dict.fromkeys(
+        (
+            events.RequestEscalated.kind,
+            events.RequestLapsed.kind,
+            events.BrokenGlass.kind,
+            events.CommitHeld.kind,
+            FOUND,
+        ),
+        "warn",
+    ),
+    **dict.fromkeys(
+        (
+            events.RequestDenied.kind,
+            events.AlarmRaised.kind,
+            events.GrantQuarantined.kind,
+            events.SessionRefused.kind,
+        ),
+        "bad",
+    ),
+}
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
     "clock": clock,
+    "moment_to_second": moment_to_second,
+    "by_when": by_when,
+    "iso_duration": iso_duration,
+    "described": describe,
+    "entry_kind": entry_kind,
     "machine_time": machine_time,
     "stretch": stretch,
     "since": since,
@@ -130,6 +193,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "offset": offset,
     "cut": cut,
     "as_choice": as_choice,
+    "in_words": in_words,
     "number": number,
     "sentence": sentence,
     "breakable": breakable,

@@ -27,7 +27,7 @@ from tests.support.stage import DEV, OTHER_DEV, REVIEWER, SECOND_REVIEWER, Stage
 OPERATOR, AUDITOR = "operator@example.com", "auditor@example.com"
 PEOPLE = (DEV, OTHER_DEV, REVIEWER, SECOND_REVIEWER, OPERATOR, AUDITOR)
 
-_IDENTITY = {
+IDENTITY = {
     "people": [
         {"email": DEV, "name": "Dana Developer", "groups": ["developers"]},
         {"email": OTHER_DEV, "groups": ["developers"]},
@@ -92,7 +92,7 @@ def run_showcase(server: Server, folder: Path, **changes: Any) -> Iterator[Showc
     with ExitStack() as stack:
         stage = stack.enter_context(set_up_apart(server, folder))
         asyncio.run(_prepare(stage))
-        service = stack.enter_context(run_service(stage, PEOPLE, identity=_IDENTITY, **changes))
+        service = stack.enter_context(run_service(stage, PEOPLE, identity=IDENTITY, **changes))
         access, sessions = asyncio.run(_fill(service))
         asyncio.run(_fill_past(stage))
         for each in sessions:
