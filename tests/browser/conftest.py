@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, find_chromium
-from tests.browser.window import Window, watch
+from tests.browser.window import Window, sign_in, watch
 from tests.support.servers import Server
 from tests.support.service import Service, run_service
 from tests.support.showcase import IDENTITY, PEOPLE
@@ -45,19 +45,11 @@ def window_of(service: Service, chromium: Browser) -> Iterator[Callable[..., Win
         def open_window(email: str, **options: Any) -> Window:
             context = chromium.new_context(base_url=service.api_url, **options)
             stack.callback(context.close)
-            window = Window(_sign_in(context, service.tokens[email]), watch(context))
+            complaints = watch(context)
+            window = Window(sign_in(context, service.tokens[email]), complaints)
             windows.append(window)
             return window
 
         yield open_window
         for each in windows:
             each.check()
-
-
-def _sign_in(context: BrowserContext, token: str) -> Page:
-    page = context.new_page()
-    page.goto("/sign-in")
-    page.get_by_label("Personal token").fill(token)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/")
-    return page

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
 _SERIOUS = ("serious", "critical")
 
@@ -41,17 +41,25 @@ class Window:
 def watch(context: BrowserContext) -> Complaints:
     complaints = Complaints()
 
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.found.append(f"console: {message.text}")
+
     def on_page(page: Page) -> None:
         page.on("pageerror", lambda error: complaints.found.append(f"error: {error}"))
-        page.on(
-            "console",
-            lambda message: (
-                message.type == "error" and complaints.found.append(f"console: {message.text}")
-            ),
-        )
+        page.on("console", on_console)
         page.on("dialog", lambda dialog: complaints.found.append(f"dialog: {dialog.message}"))
 
-    for page in context.pages:
-        on_page(page)
     context.on("page", on_page)
     return complaints
+
+
+def sign_in(context: BrowserContext, token: str | None) -> Page:
+    """Return a window in which whose token it is has signed in, if anybody's."""
+    page = context.new_page()
+    page.goto("/sign-in")
+    if token is not None:
+        page.get_by_label("Personal token").fill(token)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/")
+    return page

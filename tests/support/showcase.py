@@ -19,6 +19,7 @@ import asyncpg
 import psycopg
 
 from api.client import Client
+from api.schemas import GrantView
 from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
 from tests.support.servers import Server, find_sources
 from tests.support.service import Access, Service, run_service
@@ -79,11 +80,18 @@ _STATES = ("approved", "approved", "denied", "approved", "cancelled", "approved"
 
 
 @dataclass(frozen=True, slots=True)
-class Showcase:
-    """`access` is the developer's, with an open session."""
+class Landmarks:
+    """Where there is something to see."""
 
+    ended_request: str
+    ended_session: str
+    pending_request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Showcase:
     service: Service
-    access: Access
+    landmarks: Landmarks
 
 
 @contextmanager
@@ -93,11 +101,11 @@ def run_showcase(server: Server, folder: Path, **changes: Any) -> Iterator[Showc
         stage = stack.enter_context(set_up_apart(server, folder))
         asyncio.run(_prepare(stage))
         service = stack.enter_context(run_service(stage, PEOPLE, identity=IDENTITY, **changes))
-        access, sessions = asyncio.run(_fill(service))
+        landmarks, sessions = asyncio.run(_fill(service))
         asyncio.run(_fill_past(stage))
         for each in sessions:
             stack.callback(each.close)
-        yield Showcase(service, access)
+        yield Showcase(service, landmarks)
 
 
 async def _prepare(stage: Stage) -> None:
@@ -152,14 +160,16 @@ def _id(kind: IdKind, at: datetime) -> str:
     return new_id(kind, at, token_bytes(RANDOM_BYTES))
 
 
-async def _fill(service: Service) -> "tuple[Access, list[psycopg.Connection[tuple[Any, ...]]]]":
+async def _fill(
+    service: Service,
+) -> "tuple[Landmarks, list[psycopg.Connection[tuple[Any, ...]]]]":
     async with (
         service.client(DEV) as dev,
         service.client(OTHER_DEV) as other,
         service.client(REVIEWER) as reviewer,
         service.client(SECOND_REVIEWER) as second,
     ):
-        await _ended_access(service, dev, reviewer)
+        ended = await _ended_access(service, dev, reviewer)
         access = await service.get_access(duration=timedelta(hours=4))
         writer = await service.get_access(
             "orders_writer", duration=timedelta(minutes=45), email=OTHER_DEV
@@ -183,10 +193,11 @@ async def _fill(service: Service) -> "tuple[Access, list[psycopg.Connection[tupl
         )
         withdrawn = await other.request("orders", "orders_reader", duration=timedelta(hours=8))
         await other.cancel(withdrawn.id)
-    return access, sessions
+        (session,) = (await dev.list_sessions(grant_id=ended.id)).items
+    return Landmarks(ended.request_id, session.id, pending.id), sessions
 
 
-async def _ended_access(service: Service, dev: Client, reviewer: Client) -> None:
+async def _ended_access(service: Service, dev: Client, reviewer: Client) -> GrantView:
     """A grant with a whole life: asked, talked over, used, given back, with a receipt."""
     asked = await dev.request(
         "orders", "orders_writer", duration=timedelta(hours=1), reason="Order 17 has the wrong item"
@@ -202,7 +213,7 @@ async def _ended_access(service: Service, dev: Client, reviewer: Client) -> None
         for wrong in ("DROP TABLE shop.orders", "SELECT * FROM shop.nothing"):
             with suppress(psycopg.Error):
                 session.execute(wrong)
-    await dev.relinquish(grant.id)
+    return await dev.relinquish(grant.id)
 
 
 def _working(access: Access) -> "psycopg.Connection[tuple[Any, ...]]":
