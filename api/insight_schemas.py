@@ -68,7 +68,7 @@ class ExtentView(View):
 
     @classmethod
     def of(cls, extent: "Extent") -> "ExtentView":
-        return cls(
+        return cls.model_construct(
             tables=extent.tables,
             rows=extent.rows,
             rows_unknown=extent.rows_unknown,
@@ -113,7 +113,7 @@ class AssessmentView(View):
     @classmethod
     def of(cls, assessed: "Assessment") -> "AssessmentView":
         meaning, risk = assessed.meaning, assessed.risk
-        return cls(
+        return cls.model_construct(
             level=risk.level.word,
             reasons=risk.reasons,
             summary=meaning.summary,
@@ -147,7 +147,7 @@ class RoleInsightView(RoleView):
     @classmethod
     def of(cls, insight: "RoleInsight") -> "RoleInsightView":
         assessment, unseen = _seen(insight.assessed)
-        return cls(
+        return cls.model_construct(
             name=insight.role.name,
             description=insight.role.description,
             kinds=tuple(sorted(insight.role.kinds)),
@@ -169,7 +169,7 @@ class HolderView(View):
 
     @classmethod
     def of(cls, holder: "Holder") -> "HolderView":
-        return cls(person=holder.email, grants=holder.grants, until=holder.until)
+        return cls.model_construct(person=holder.email, grants=holder.grants, until=holder.until)
 
 
 class StandingMemberView(View):
@@ -196,7 +196,7 @@ class SmallerRoleView(View):
 
     @classmethod
     def of(cls, role: "SmallerRole") -> "SmallerRoleView":
-        return cls(
+        return cls.model_construct(
             name=role.name,
             description=role.description,
             reads=ExtentView.of(role.reads),
@@ -226,7 +226,7 @@ class BlastRadiusView(View):
     def of(cls, radius: "BlastRadius") -> "BlastRadiusView":
         assessment, unseen = _seen(radius.assessed)
         request, role = radius.request, radius.role
-        return cls(
+        return cls.model_construct(
             request_id=request.id,
             target=request.target,
             database=request.database,
@@ -258,7 +258,7 @@ class ServerRoleView(View):
 
     @classmethod
     def of_role(cls, role: "KnownRole") -> "ServerRoleView":
-        return cls(**_role(role))
+        return cls.model_construct(**_role(role))
 
 
 class MemberView(ServerRoleView):
@@ -278,7 +278,7 @@ class MemberView(ServerRoleView):
     @classmethod
     def of(cls, member: "Member") -> "MemberView":
         mark = member.role.mark
-        return cls(
+        return cls.model_construct(
             **_role(member.role),
             through=member.through,
             inherits=member.inherits,
@@ -300,7 +300,7 @@ class GroupView(ServerRoleView):
 
     @classmethod
     def of(cls, group: "Group") -> "GroupView":
-        return cls(
+        return cls.model_construct(
             **_role(group.role),
             in_catalog=group.in_catalog,
             members=tuple(map(MemberView.of, group.members)),
@@ -321,8 +321,10 @@ class MembersView(View):
     @classmethod
     def of(cls, found: "WhoIsInWhat | Unseen") -> "MembersView":
         if isinstance(found, Unseen):
-            return cls(groups=(), superusers=(), complete=False, looked_at=None, unseen=found.why)
-        return cls(
+            return cls.model_construct(
+                groups=(), superusers=(), complete=False, looked_at=None, unseen=found.why
+            )
+        return cls.model_construct(
             groups=tuple(map(GroupView.of, found.groups)),
             superusers=tuple(map(ServerRoleView.of_role, found.superusers)),
             complete=found.complete,
@@ -361,7 +363,7 @@ class LeftoversView(View):
 
     @classmethod
     def of(cls, found: "TargetLeftovers") -> "LeftoversView":
-        return cls(
+        return cls.model_construct(
             target=found.target,
             items=tuple(map(LeftoverView.of, found.items)),
             unseen=found.unseen.why if found.unseen is not None else None,
