@@ -179,6 +179,10 @@ ROUTES: Mapping[str, Access] = {
     "GET /targets": Access("lists targets and roles", {OWN: READ, EVERYTHING: READ}),
     "GET /targets/{name}": Access("shows a target and its roles", {OWN: READ, EVERYTHING: READ}),
     "GET /targets/{name}/findings": Access("looks a target over", {EVERYTHING: READ}),
+    "GET /targets/{name}/members": Access("shows who is in what", {EVERYTHING: READ}),
+    "GET /targets/{name}/leftovers": Access(
+        "shows what should not be on a target", {EVERYTHING: READ}
+    ),
     "GET /policies": _shows("explains what would be decided, and shows what is in force"),
     "GET /policies/versions": Access("lists what was in force", {APPROVED: READ, EVERYTHING: READ}),
     "GET /policies/versions/{number}": Access(
@@ -189,7 +193,36 @@ ROUTES: Mapping[str, Access] = {
     "GET /audit/verification": Access(
         "checks that the record is as it was written", {EVERYTHING: READ}
     ),
-    "GET /request/{id}": _shows("shows a request"),
+    "GET /requests/{id}": _shows("shows a request, and the whole life of its grant"),
+    "GET /requests/{id}/blast-radius": _shows("says what approving a request would let somebody do"),
+    "POST /requests/{id}/approval": Access("approves a request", {APPROVED: DECIDE}),
+    "POST /requests/{id}/denial": Access("denies a request", {APPROVED: DECIDE}),
+    "POST /requests/{id}/cancellation": Access("withdraws a request", {OWN: ASK}),
+    "POST /requests/{id}/escalation": Access("pages who is on call about one", {OWN: ASK}),
+    "POST /requests/{id}/comments": Access(
+        "comments on a request", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
+    "GET /grants/{id}": _shows("leads to the request that a grant came of"),
+    "POST /grants/{id}/extension": Access(
+        "asks for a grant to end later; an approver agrees with it", {OWN: ASK, APPROVED: DECIDE}
+    ),
+    "POST /grants/{id}/revocation": Access(
+        "takes a grant away", {APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
+    "POST /grants/{id}/review": Access("writes the review after break-glass", {APPROVED: DECIDE}),
+    "POST /grants/{id}/sessions/end": Access(
+        "ends the sessions of a grant", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
+    "POST /held-commits/{id}/confirmation": Access(
+        "confirms a held commit: its holder, or if its policy says so another approver",
+        {OWN: ASK, APPROVED: DECIDE},
+    ),
+    "POST /held-commits/{id}/rollback": Access(
+        "has one rolled back", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
+    "POST /alarms/{id}/acknowledgement": Access(
+        "closes an alarm", {APPROVED: DECIDE, EVERYTHING: OPERATE}
+    ),
     # For everybody who can reach us
     "GET /static/{digest}/{name}": Access("styles, scripts and pictures of pages"),
     "GET /request": Access("spells out the request that a link asks for, or is a form for it"),

@@ -79,9 +79,9 @@ class Way:
     hint: str = ""
 
 
-def connection_of(shown: Shown, root_file: str = "") -> Connection:
-    """Return how to connect with a secret that was just shown, its root certificate kept in
-    `root_file`, or where clients look by themselves."""
+def connection_of(shown: Shown) -> Connection:
+    """Return how to connect with a secret that was just shown, its root certificate being where
+    clients look by themselves."""
     return Connection(
         host=shown.host,
         port=shown.port,
@@ -89,7 +89,7 @@ def connection_of(shown: Shown, root_file: str = "") -> Connection:
         user=shown.user,
         stable_user=shown.stable_user,
         sslmode=shown.sslmode,
-        root=SYSTEM if shown.root_certificate == SYSTEM else root_file,
+        root=SYSTEM if shown.root_certificate == SYSTEM else "",
         password=shown.password,
     )
 

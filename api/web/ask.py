@@ -1,226 +1,236 @@
-"""/request: where the link in a refusal leads. To who is signed in it is a form that asks; to all
-others it spells out the request that would let them in, and says nothing about what there is:
-whoever has the link has all that the page knows."""
+"""/request: where one asks for access, and where the link in a refusal leads.
 
-import json
-import shlex
+To who is signed in it is a form that says what would come of it. To all others it spells out the
+request that would let them in, and says nothing about what there is: whoever has the link has all
+that the page knows.
+"""
+
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from html import escape
 from http import HTTPStatus
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from typing import Any
 
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from api.forms import read_form
 from api.keys import ACTOR, BROKER
 from api.problems import status_of
 from api.routes import source_of
-from api.schemas import Duration, Text
-from api.visitor import Visitor, require_visitor, visitor_of
-from api.web.page import copyable, facts, form, hidden, lead_to, notice, page
-from broker.config.settings import Identifier, Name
-from broker.domain.duration import format_duration, iso_duration
-from broker.domain.errors import BrokerError
+from api.schemas import NewRequest
+from api.visitor import visitor_of
+from api.web.drafts import errors_in
+from api.web.rendering import lead_to, page, render
+from api.web.wish_form import WishForm, in_form, read_wish
+from api.web.wish_link import (
+    EXAMPLE,
+    REASON,
+    BrokenLink,
+    command,
+    http_call,
+    in_one_word,
+    read_link,
+)
+from broker.domain.errors import BrokerError, UnknownRole, UnknownTarget
 from broker.service.asking import Wish
+from broker.service.offers import Offer, TargetOffers
+from broker.service.policy_questions import Foreseen, Question
 
 routes = web.RouteTableDef()
 
-_REASON = "…"
-_AND_THEN = """\
-<h2>And then</h2>
-<p>An approver decides; the answer to your request names them. With the new secret, a saved
-connection that uses your stable user name works again as it is.</p>"""
-_EXAMPLE = escape("/request?target=orders&role=orders_reader&for=1h")
-_RULES = {
-    "target": "at most 63 of a-z, 0-9, dot, dash and underscore",
-    "role": "at most 63 bytes that can be printed",
-    "database": "at most 63 bytes that can be printed, or left out",
-    "for": "a duration such as 30m, 8h or PT1H30M, or left out",
-    "reason": "at most 2000 characters that can be printed",
-}
-_TYPED = {"for", "reason"}  # by a person, into the form
+# Fields of which the form has one, so that what is wrong can stand beside it.
+_BESIDE = ("database", "duration", "reason", "kind", "networks", "person", "conversation")
+_MOST_TARGETS = 8  # whose roles are all shown; of more, people pick the target first
+_AN_HOUR = timedelta(hours=1)
 
 
-def _printable(text: str) -> str:
-    # What turns or hides text on a screen would make a command other than it looks.
-    if not text.isprintable():
-        raise ValueError("not printable")
-    return text
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a form asks for: of which offer, and what the fields say."""
+
+    offer: Offer
+    form: WishForm
 
 
-_Shown = Annotated[Identifier, AfterValidator(_printable)]
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why there is nothing to foresee."""
 
-
-class Asked(BaseModel):
-    """What the link says, or the form. Other parameters, which chat programs like to add, are
-    ignored."""
-
-    model_config = ConfigDict(frozen=True)
-
-    target: Name
-    role: _Shown
-    database: _Shown | None = None
-    duration: Duration = Field(default=timedelta(hours=1), alias="for")
-    reason: Text = ""
+    why: str
 
 
 @routes.get("/request")
 async def look(request: web.Request) -> web.Response:
-    return looked_at(request.query, request.path_qs, visitor_of(request))
-
-
-def looked_at(query: Mapping[str, str], here: str, visitor: Visitor | None) -> web.Response:
-    """Return what the link leads to."""
-    try:
-        asked = _read(query)
-    except ValidationError as error:
-        return _broken_link(_wrong(error))
-    if visitor is None:
-        return page("Ask for access", _to_strangers(asked, here))
-    return _form_page(asked, _typed(query), visitor)
+    if visitor_of(request) is None:
+        return _to_stranger(request)
+    wanted = await _wanted(request, request.query)
+    if wanted is None:
+        return await _choose(request)
+    if "for" not in request.query:
+        wanted = await _for_as_long_as_usual(request, wanted)
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if wanted.form.errors else HTTPStatus.OK
+    return await _form_page(request, wanted, status=status)
 
 
 @routes.post("/request")
 async def ask(request: web.Request) -> web.Response:
-    """Ask, and lead to what has become of it. What does not fit is said above the same form."""
+    """Ask, and lead to what has become of it. What does not fit is said beside its field."""
     sent = await read_form(request)
-    visitor = require_visitor(request)
+    wanted = await _wanted(request, sent)
+    if wanted is None:
+        return await _choose(request, sent)
+    body = wanted.form.body
+    if body is None:
+        return await _form_page(request, wanted, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+    if "check" in sent:
+        return await _form_page(request, wanted)
     try:
-        asked = _read(sent)
-    except ValidationError as error:
-        wrong = _wrong(error)
-        if wrong - _TYPED:
-            return _broken_link(wrong)
-        rules = "; ".join(f"{name}: {_RULES[name]}" for name in sorted(wrong))
-        asked = _read({name: sent[name] for name in sent.keys() - _TYPED})
-        status = HTTPStatus.UNPROCESSABLE_ENTITY
-        return _form_page(asked, _typed(sent), visitor, wrong=rules, status=status)
-    wish = Wish(
-        target=asked.target,
-        role=asked.role,
-        database=asked.database,
-        duration=asked.duration,
-        reason=asked.reason,
-        source=source_of(request),
-    )
-    try:
+        wish = Wish(source=source_of(request), **dict(body))
         details = await request.app[BROKER].ask(wish, request[ACTOR])
     except BrokerError as error:
-        return _form_page(asked, _typed(sent), visitor, wrong=str(error), status=status_of(error))
-    return lead_to(f"/request/{details.request.id}")
+        return await _refused(request, wanted, error)
+    return lead_to(f"/requests/{details.request.id}")
 
 
-def command(verb: str, asked: Asked) -> str:
-    """Return `pgcurfew VERB` with all that is asked for, for a shell."""
-    database = ["--database", asked.database] if asked.database is not None else []
-    options = ["--for", _short(asked.duration), *database, "--reason", _REASON]
-    names = [asked.target, asked.role]
-    # After "--" nothing is an option, whatever it begins with.
-    words = [*options, "--", *names] if asked.role.startswith("-") else [*names, *options]
-    return shlex.join(["pgcurfew", verb, *words])
+async def _wanted(request: web.Request, values: Mapping[str, str]) -> Wanted | None:
+    """Return what is asked for; None unless it is a role that the person may ask for."""
+    target, role = values.get("target", ""), values.get("role", "")
+    for offer in await request.app[BROKER].offers.on(target, request[ACTOR]):
+        if offer.role.name == role:
+            return Wanted(offer, read_wish(values, offer.role))
+    return None
 
 
-def http_call(asked: Asked) -> str:
-    """Return the same as an HTTP call with curl, for a shell."""
-    database = {"database": asked.database} if asked.database is not None else {}
-    body = {
-        "target": asked.target,
-        "role": asked.role,
-        **database,
-        "duration": iso_duration(asked.duration),
-        "reason": _REASON,
-    }
-    return " \\\n  ".join(
-        (
-            'curl -sS "$PGCURFEW_URL/v1/requests"',
-            '-H "Authorization: Bearer $PGCURFEW_TOKEN"',
-            "-H 'Content-Type: application/json'",
-            f"-d {shlex.quote(json.dumps(body, ensure_ascii=False))}",
-        )
+async def _choose(request: web.Request, sent: Mapping[str, str] | None = None) -> web.Response:
+    """Show what there is to ask for: the roles of one target, or of all if they are few."""
+    values = request.query if sent is None else sent
+    offers, person = request.app[BROKER].offers, request[ACTOR]
+    names = offers.names(person)
+    target, role = values.get("target", ""), values.get("role", "")
+    wrong = _unknown(names, target, role)
+    if target in names:
+        shown = await offers.on_each([target], person)
+    elif len(names) <= _MOST_TARGETS:
+        shown = await offers.on_each(sorted(names), person)
+    else:
+        shown = tuple(TargetOffers(each, len(names[each])) for each in sorted(names))
+    return await page(
+        request,
+        "ask_choose.html",
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if wrong else HTTPStatus.OK,
+        wrong=wrong,
+        targets=shown,
+        narrowed=target in names and len(names) > 1,
+        kept=_kept(values),
+        operators=request.app[BROKER].context.authority.operators.describe(),
     )
 
 
-def _to_strangers(asked: Asked, here: str) -> str:
-    where = escape(f"/sign-in?{urlencode({'to': here})}")
-    return f"""\
-{facts([*_what(asked), ("For", format_duration(asked.duration))])}
-<p class="buttons"><a class="button first" href="{where}">Sign in to ask here</a></p>
-<p>Or ask in one of these ways, and say why where it says {_REASON}</p>
-{_other_ways(asked)}
-{_AND_THEN}
-<p class="quiet">This page only spells out what its link says. Nothing has been asked for yet.</p>
-"""
+def _unknown(names: Mapping[str, Any], target: str, role: str) -> str:
+    """Say which name of a link is none of those that the person may ask for."""
+    if not names:
+        return ""
+    if target and target not in names:
+        return str(UnknownTarget(target, sorted(names)))
+    if target and role and role not in names[target]:
+        return str(UnknownRole(role, target, names[target]))
+    return ""
 
 
-def _form_page(
-    asked: Asked,
-    typed: Mapping[str, str],
-    visitor: Visitor,
+def _kept(values: Mapping[str, str]) -> dict[str, str]:
+    """Return what else a link says, to go along with the role that is picked."""
+    return {name: values[name] for name in ("for", "reason", "conversation") if name in values}
+
+
+async def _refused(request: web.Request, wanted: Wanted, error: BrokerError) -> web.Response:
+    errors = in_form(errors_in(error, _BESIDE))
+    told = replace(wanted, form=replace(wanted.form, errors=errors))
+    wrong = "" if errors else str(error)
+    return await _form_page(request, told, wrong=wrong, status=status_of(error))
+
+
+async def _form_page(
+    request: web.Request,
+    wanted: Wanted,
     *,
     wrong: str = "",
     status: HTTPStatus = HTTPStatus.OK,
 ) -> web.Response:
-    fixed = {"target": asked.target, "role": asked.role, "database": asked.database}
-    fields = "".join(hidden(name, value) for name, value in fixed.items() if value is not None)
-    duration = escape(typed.get("for", _short(asked.duration)))
-    reason = escape(typed.get("reason", ""))
-    fields += f"""
-<label>For how long
-<input class="short" name="for" value="{duration}" required autocomplete="off"></label>
-<label>Why
-<textarea name="reason" rows="3" maxlength="2000">{reason}</textarea></label>
-<p><button class="first">Ask</button></p>
-"""
-    body = f"""\
-{notice(wrong) if wrong else ""}
-{facts(_what(asked))}
-{form("/request", fields, visitor)}
-{_AND_THEN}
-<h2>Other ways to ask</h2>
-{_other_ways(asked)}
-"""
-    return page("Ask for access", body, status, visitor=visitor)
-
-
-def _what(asked: Asked) -> list[tuple[str, str]]:
-    return [("Target", asked.target), ("Role", asked.role), ("Database", asked.database or "")]
-
-
-def _other_ways(asked: Asked) -> str:
-    return f"""\
-{copyable("In a terminal", command("request", asked))}
-{copyable("The same, then wait for the approval and open psql", command("connect", asked))}
-{copyable("Over HTTP", http_call(asked))}"""
-
-
-def _read(values: Mapping[str, Any]) -> Asked:
-    return Asked.model_validate({name: values[name] for name in values})
-
-
-def _typed(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: values[name] for name in _TYPED if name in values}
-
-
-def _wrong(error: ValidationError) -> set[str]:
-    return {str(fault["loc"][0]) for fault in error.errors()}
-
-
-def _broken_link(names: set[str]) -> web.Response:
-    # What is wrong is not repeated: the page would then say whatever a link wants it to say.
-    rules = "".join(
-        f"<dt>{name}</dt><dd>{escape(rule)}</dd>" for name, rule in _RULES.items() if name in names
-    )
-    return page(
-        "This link is broken",
-        f'<p>It should say:</p><dl>{rules}</dl><p class="quiet">For example: {_EXAMPLE}</p>',
-        HTTPStatus.BAD_REQUEST,
+    broker, person = request.app[BROKER], request[ACTOR]
+    offer, foreseen = wanted.offer, await _foresee(request, wanted.form.body)
+    policy = foreseen.answered.policy if isinstance(foreseen, Foreseen) else None
+    return await page(
+        request,
+        "ask_form.html",
+        status=status,
+        offer=offer,
+        form=wanted.form,
+        wrong=wrong,
+        foreseen=foreseen,
+        policy=policy,
+        lapses_after=(policy and policy.approvable_for) or broker.context.request_lapses_after,
+        smaller=await broker.offers.smaller(offer, person),
+        for_others=broker.context.policies.lets_ask_for_others(person),
+        ways=_other_ways(wanted.form.typed),
     )
 
 
-def _short(duration: timedelta) -> str:
-    """Return the duration in one word: the short way if that has one."""
-    text = format_duration(duration)
-    return iso_duration(duration) if " " in text else text
+async def _for_as_long_as_usual(request: web.Request, wanted: Wanted) -> Wanted:
+    """Fill in what somebody gets who does not say for how long."""
+    foreseen = await _foresee(request, wanted.form.body)
+    policy = foreseen.answered.policy if isinstance(foreseen, Foreseen) else None
+    usual = min(_AN_HOUR, wanted.offer.longest)
+    if policy is not None and not policy.denies:
+        usual = min(policy.default_duration or policy.max_duration, policy.max_duration)
+    values = {**request.query, "for": in_one_word(usual)}
+    return replace(wanted, form=read_wish(values, wanted.offer.role))
+
+
+async def _foresee(request: web.Request, body: NewRequest | None) -> Foreseen | Refused | None:
+    """Return what would come of it; None as long as the form does not fit."""
+    if body is None:
+        return None
+    person = request[ACTOR]
+    question = Question(
+        email=body.person or person.email,
+        requester=person.email,
+        target=body.target,
+        role=body.role,
+        database=body.database,
+        duration=body.duration,
+        reason=body.reason,
+        kind=body.kind,
+        networks=body.networks,
+    )
+    try:
+        return await request.app[BROKER].policy_questions.foresee(question, person)
+    except BrokerError as error:
+        return Refused(str(error))
+
+
+def _to_stranger(request: web.Request) -> web.Response:
+    try:
+        asked = read_link(request.query)
+    except BrokenLink as broken:
+        return render(
+            request,
+            "ask_broken.html",
+            status=HTTPStatus.BAD_REQUEST,
+            rules=broken.rules,
+            example=EXAMPLE,
+        )
+    ways = _other_ways(request.query)
+    return render(request, "ask_stranger.html", asked=asked, ways=ways, reason=REASON)
+
+
+def _other_ways(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return what to run instead, by what it is; nothing while that would not be right."""
+    try:
+        asked = read_link(values)
+    except BrokenLink:
+        return ()
+    return (
+        ("In a terminal", command("request", asked)),
+        ("The same, then wait for the approval and open psql", command("connect", asked)),
+        ("Over HTTP", http_call(asked)),
+    )

@@ -1,5 +1,35 @@
 """Every page's routes."""
 
-from api.web import ask, assets, audit, docs, me, policies, request, sessions, signing, targets
+from api.web import (
+    approvals,
+    ask,
+    assets,
+    audit,
+    deciding,
+    docs,
+    me,
+    my_access,
+    policies,
+    request,
+    requests,
+    sessions,
+    signing,
+    targets,
+)
 
-PAGES = (ask, audit, docs, me, policies, request, sessions, signing, targets, assets)
+PAGES = (
+    approvals,
+    ask,
+    audit,
+    deciding,
+    docs,
+    me,
+    my_access,
+    policies,
+    request,
+    requests,
+    sessions,
+    signing,
+    targets,
+    assets,
+)

@@ -59,7 +59,8 @@ class Offers:
         )
 
     async def on(self, target: str, person: Person) -> tuple[Offer, ...]:
-        """Return what the target has for the person; nothing if they may ask for nothing there."""
+        """Return what the target has for the person, what can do least at the top; nothing if they
+        may ask for nothing there."""
         if target not in self.names(person):
             return ()
         insights = () if self._is_down(target) else await self._insights.roles(target, person)
@@ -69,7 +70,7 @@ class Offers:
             self._offer(target, roles[name], found.get(name), person)
             for name in self.names(person)[target]
         )
-        return tuple(each for each in offers if each is not None)
+        return tuple(sorted((each for each in offers if each is not None), key=_by_risk))
 
     async def smaller(self, offer: Offer, person: Person) -> tuple[str, ...]:
         """Return roles that can do less, and that the person may ask for, the nearest first."""
@@ -97,3 +98,10 @@ class Offers:
             problem=insight.problem if insight is not None else None,
             assessed=insight.assessed if insight is not None else Unseen(_DOWN),
         )
+
+
+def _by_risk(offer: Offer) -> tuple[int, int, str]:
+    if isinstance(offer.assessed, Unseen):
+        return 0, 0, offer.role.name
+    risk = offer.assessed.risk
+    return risk.level, risk.changes.tables, offer.role.name

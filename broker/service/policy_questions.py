@@ -5,7 +5,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from broker.domain.catalog import CatalogRole, CatalogTarget
-from broker.domain.errors import KindNotOffered, NotFound, NotInCatalog, UnknownPerson
+from broker.domain.errors import (
+    KindNotOffered,
+    NotFound,
+    NotInCatalog,
+    ReasonRequired,
+    UnknownPerson,
+)
 from broker.domain.grant import GrantKind
 from broker.domain.network import Network
 from broker.domain.on_call import NOBODY_ON_CALL, OnCallNow
@@ -23,6 +29,7 @@ from broker.service.context import Context
 from broker.service.insight import sees_policies
 from broker.service.people import People
 
+_SOME_REASON = "…"
 _OWN_PARTS = (Part.DECIDES, Part.DENIES, Part.FITS, Part.MISFIT)
 
 
@@ -78,6 +85,14 @@ class Answered:
         return other_ways(self.policy) if self.policy is not None else ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """An answer; with `wants_reason` it is one that a request gets only if it has a reason."""
+
+    answered: Answered
+    wants_reason: bool
+
+
 class PolicyQuestions:
     def __init__(self, context: Context, people: People, circumstances: Circumstances) -> None:
         self._context = context
@@ -117,6 +132,16 @@ class PolicyQuestions:
             own = tuple(each for each in found.considered if each.part in _OWN_PARTS)
             found = replace(found, considered=own)
         return Answered(ask=ask, facts=facts, explanation=found, silent=on_call.silent)
+
+    async def foresee(self, question: Question, asker: Person) -> Foreseen:
+        """Say what would be decided, to who has not yet come to give a reason. Raises as `test`."""
+        answered = await self.test(question, asker)
+        if isinstance(answered.explanation.decision.error, ReasonRequired):
+            with_reason = await self.test(replace(question, reason=_SOME_REASON), asker)
+            return Foreseen(answered=with_reason, wants_reason=True)
+        policy = answered.policy
+        wants_reason = policy is not None and policy.reason_required
+        return Foreseen(answered=answered, wants_reason=wants_reason)
 
     async def show(self, email: str, asker: Person) -> list[Access]:
         """Return all that the person may ask for. Raises NotFound for who is nobody, or is not the
