@@ -1,19 +1,74 @@
-"""/request/ID: what has become of a request."""
+"""/requests/ID: everything about a request, and the whole life of the grant that came of it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
 
 from aiohttp import web
 
+from api.insight_schemas import BlastRadiusView
 from api.keys import ACTOR, BROKER
-from api.routes import path_id
-from api.schemas import RequestView
-from api.visitor import require_visitor
-from api.web.request_page import request_page
-from broker.domain.ids import IdKind
+from api.paths import in_path
+from api.web.drafts import Draft
+from api.web.rendering import lead_to, page
+from api.web.steps import RequestSteps, grant_steps, request_steps, takes
+from broker.domain.expiries import expiries
+from broker.service.request_cards import RequestCard
 
 routes = web.RouteTableDef()
 
 
-@routes.get("/request/{id}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A request on a page, with the forms that it has there; `draft` is what did not fit."""
+
+    card: RequestCard
+    steps: RequestSteps
+    draft: Draft | None = None
+
+    @property
+    def choices(self) -> tuple[timedelta, ...]:
+        return expiries(self.card.longest)
+
+
+@routes.get("/requests/{id}")
 async def show(request: web.Request) -> web.Response:
-    request_id = path_id(request, IdKind.REQUEST, "request")
-    details = await request.app[BROKER].requests.get(request_id, request[ACTOR])
-    return request_page(RequestView.with_details(details), require_visitor(request))
+    return await request_page(request, in_path(request))
+
+
+@routes.get("/grants/{id}")
+async def lead_to_request(request: web.Request) -> web.Response:
+    """A grant is shown with the request that it came of."""
+    grant_id = in_path(request)
+    request_id = await request.app[BROKER].dossiers.request_of(grant_id, request[ACTOR])
+    return lead_to(f"/requests/{request_id}")
+
+
+async def request_page(
+    request: web.Request,
+    request_id: str,
+    draft: Draft | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+) -> web.Response:
+    """Return the page of a request, with what somebody has sent there and has to change."""
+    broker = request.app[BROKER]
+    dossier = await broker.dossiers.of(request_id, request[ACTOR])
+    asks, life = takes(request), dossier.life
+    return await page(
+        request,
+        "request.html",
+        status=status,
+        shown=Shown(card=dossier.card, steps=request_steps(dossier.card, asks), draft=draft),
+        life=life,
+        grant_steps=grant_steps(life, asks, broker.context.now()) if life is not None else None,
+        timeline=dossier.timeline,
+        draft=draft,
+        back="request",
+    )
+
+
+@routes.get("/requests/{id}/blast-radius")
+async def show_blast_radius(request: web.Request) -> web.Response:
+    """What it would let them do: the part of the page that a target has to be asked for."""
+    radius = await request.app[BROKER].blast_radius.of(in_path(request), request[ACTOR])
+    return await page(request, "blast_radius.html", radius=BlastRadiusView.of(radius))

@@ -14,15 +14,6 @@ _WAITING = f"""
      WHERE {DECIDED} AND r.state = 'pending' AND r.lapses_at > $5
      ORDER BY r.lapses_at, r.id LIMIT $6
 """  # noqa: S608  (constant text)
-_WAITING_FOR = f"""
-    SELECT count(*) FROM (
-        SELECT FROM curfew.requests r
-         WHERE {DECIDED} AND r.state = 'pending' AND r.lapses_at > $5
-           AND $6 NOT IN (r.person_id, r.requester_id)
-           AND NOT EXISTS (
-               SELECT FROM curfew.decisions d WHERE d.request_id = r.id AND d.decider_id = $6)
-         LIMIT $7) AS found
-"""  # noqa: S608  (constant text)
 # By the index requests_by_end.
 _CLOSED = f"""
     SELECT r.id FROM curfew.requests r
@@ -58,14 +49,6 @@ class History:
 async def fetch_waiting(db: Db, visible: Visible, now: datetime, limit: int) -> list[str]:
     """Return at most `limit` pending requests about which the person is one of those who decide."""
     return [row["id"] for row in await db.fetch(_WAITING, *visible.deciding, now, limit)]
-
-
-async def count_waiting(db: Db, visible: Visible, now: datetime, most: int) -> int:
-    """Return how many of them the person has not said anything about, nor asked for; at most
-    `most`."""
-    person_id = visible.person.id
-    found: int = await db.fetchval(_WAITING_FOR, *visible.deciding, now, person_id, most)
-    return found
 
 
 async def fetch_closed(

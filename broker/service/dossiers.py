@@ -38,9 +38,9 @@ _MOST_HELD = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantLife:
-    """What a request gave, for one reader, whose `ties` to it are as its holder or otherwise. Who
-    `oversees` it approves such requests, and neither holds it nor asked for it; who `reviews` it
-    may write the `review`, where one is due."""
+    """What a request gave, for one reader, whose `ties` to it are as its holder or otherwise.
+    `inside` are those who look after it. Who `oversees` it approves such requests, and neither
+    holds it nor asked for it; who `reviews` it may write the `review`, where one is due."""
 
     details: GrantDetails
     ties: frozenset[Reach]
@@ -50,6 +50,7 @@ class GrantLife:
     receipt: Receipt | None
     findings: tuple[StoredFinding, ...]
     review: Review | None
+    inside: bool
     oversees: bool
     reviews: bool
     extensions: tuple[AccessRequest, ...]
@@ -132,6 +133,7 @@ class Dossiers:
             receipt=Receipt(json.loads(link.body), link) if link is not None else None,
             findings=tuple(await findings.fetch(db, grant.id)),
             review=await reviews.fetch(db, grant.id),
+            inside=visible.everything or decides(visible, gave),
             oversees=decides(visible, gave) and not is_own(visible, gave),
             reviews=not holds and request.policy in visible.policies,
             extensions=tuple(

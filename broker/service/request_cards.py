@@ -2,6 +2,7 @@
 for how long it can be given, and what the person asked for before."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,8 +27,8 @@ from broker.service.requests import RequestDetails, Requests
 from broker.service.visible import decides, is_own, shows, ties, visible_to
 
 _MOST_WAITING = 25
-_MOST_DECIDED = 10
-_MOST_UNANSWERED = 10
+_MOST_DECIDED = 6
+_MOST_UNANSWERED = 5
 _LATELY = timedelta(days=7)
 # How long one that somebody decided stays where others see it and may be about to decide.
 _JUST_NOW = timedelta(minutes=2)
@@ -87,6 +88,12 @@ class RequestCards:
             if request is None or not shows(visible, request):
                 raise NotFound("request", request_id)
             return await self.card(db, visible, request)
+
+    async def find(self, request_id: str, person: Person) -> RequestCard | None:
+        """Return the request, or None for one that is not there or not this person's to see."""
+        with suppress(NotFound):
+            return await self.of(request_id, person)
+        return None
 
     async def desk_of(self, person: Person) -> Desk:
         """Return what is on the person's desk, as an approver."""
@@ -158,7 +165,7 @@ class RequestCards:
 
 
 def _waits_for(card: RequestCard) -> bool:
-    return card.say.anything and not card.say.agreed
+    return card.say.agree and not card.say.agreed
 
 
 def _escalates(policy: Policy | None, request: AccessRequest) -> bool:

@@ -40,6 +40,11 @@ const tick = () => {
     time.textContent = left <= 0 ? "over" : left < 86400 ? `${h}:${two(m)}:${two(s)}` : stretch(left);
     time.classList.toggle("soon", left < 300);
   }
+  for (const time of document.querySelectorAll("time[data-in]")) {
+    const at = new Date(now + time.dataset.in * 1000).toISOString();
+    const day = at.slice(0, 10);
+    time.textContent = `${day === new Date(now).toISOString().slice(0, 10) ? "" : day + " "}${at.slice(11, 16)} UTC`;
+  }
   for (const time of document.querySelectorAll("time[data-ago]")) {
     const past = Math.floor((now - Date.parse(time.dateTime)) / 1000);
     time.textContent = past < 0 ? `in ${stretch(-past)}` : past < 60 ? "just now" : `${stretch(past)} ago`;
@@ -47,6 +52,12 @@ const tick = () => {
 };
 setInterval(tick, 1000);
 tick();
+
+// Who writes what a choice is about means that choice.
+document.addEventListener("input", (event) => {
+  const choice = document.getElementById(event.target.dataset?.chooses);
+  if (choice) choice.checked = true;
+});
 
 // What happens elsewhere: each part of the page that it concerns is loaded again.
 const live = document.getElementById("live");
