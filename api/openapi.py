@@ -17,7 +17,7 @@ from api.problem_schemas import ProblemView
 from api.problems import codes
 from api.queries import Query
 from api.same_site import CSRF_HEADER
-from broker.domain.authorization import Reach
+from broker.domain.authorization import Action, Reach
 
 Json: TypeAlias = dict[str, Any]
 
@@ -74,7 +74,7 @@ _PARAMETERS: Mapping[str, Json] = {
         "name": "If-None-Match",
         "in": "header",
         "description": "The ETag of what is there already: 304 if it is as it was.",
-        "schema": {"type": "string", "pattern": r"^[\x20-\x7e]*$"},
+        "schema": {"type": "string"},
     },
     "Idempotency-Key": {
         "name": "Idempotency-Key",
@@ -230,7 +230,7 @@ def _parameters(operation: Operation, schemas: _Schemas) -> Iterator[Json]:
             "required": name in query.get("required", ()),
             **_without_null(schema),
         }
-    if operation.method == hdrs.METH_POST and _is_known(operation):
+    if _is_for_once(operation):
         yield {"$ref": "#/components/parameters/Idempotency-Key"}
     if _has_etag(operation):
         yield {"$ref": "#/components/parameters/If-None-Match"}
@@ -292,7 +292,7 @@ def _answer(status: HTTPStatus, content: Content, schemas: _Schemas) -> Json:
 def _media(media: Media, schemas: _Schemas) -> Json:
     """Of lines OpenAPI 3.1 cannot say what each is; 3.2 has `itemSchema` for it."""
     line = {} if media.line is None else {"x-item-schema": schemas.of(media.line, "serialization")}
-    return {"schema": {"type": "string"}, **line}
+    return {"schema": {"type": "object" if media.type == _JSON else "string"}, **line}
 
 
 def _troubles(operation: Operation, access: Access) -> Iterator[int]:
@@ -305,11 +305,20 @@ def _troubles(operation: Operation, access: Access) -> Iterator[int]:
         yield 404
     if operation.method == hdrs.METH_POST:
         yield from _ON_POST
+    if operation.method == hdrs.METH_DELETE:
+        yield 409
+    yield from operation.also
 
 
 def _is_known(operation: Operation) -> bool:
     """Say whether it belongs to what is versioned, and held to what it says."""
     return operation.path.startswith("/v1/")
+
+
+def _is_for_once(operation: Operation) -> bool:
+    """Say whether it does something, so that doing it twice would be another thing."""
+    through = ROUTES[operation.route].through.values()
+    return operation.method == hdrs.METH_POST and bool(through) and Action.READ not in through
 
 
 def _has_etag(operation: Operation) -> bool:

@@ -40,7 +40,8 @@ Answers: TypeAlias = Mapping[int, Content]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """`about` is what its handler says of it to the world, if anything."""
+    """`also` are statuses that it may answer with besides those that its kind may; `about` is what
+    its handler says of it to the world, if anything."""
 
     id: str
     tag: str
@@ -49,6 +50,7 @@ class Operation:
     query: type[Query]
     body: type[Body]
     answers: Answers
+    also: tuple[int, ...] = ()
     about: str | None = None
 
     @property
@@ -119,6 +121,7 @@ class Operations(Sequence[web.AbstractRouteDef]):
         body: type[BodyType],
         answers: Answers,
         most_bytes: int | None = None,
+        also: tuple[int, ...] = (),
     ) -> "Callable[[_BodyHandler[BodyType]], _BodyHandler[BodyType]]": ...
 
     def post(
@@ -129,9 +132,10 @@ class Operations(Sequence[web.AbstractRouteDef]):
         body: type[Body] = NoBody,
         answers: Answers,
         most_bytes: int | None = None,
+        also: tuple[int, ...] = (),
     ) -> Callable[[_Any], _Any]:
         """Add what does something. Its body may be longer than others if `most_bytes` says so."""
-        operation = self._operation(hdrs.METH_POST, path, id_, answers, body=body)
+        operation = self._operation(hdrs.METH_POST, path, id_, answers, body=body, also=also)
         return self._adder(operation, most_bytes=most_bytes)
 
     def delete(self, path: str, id_: str, *, answers: Answers) -> Callable[[_Handler], _Handler]:
@@ -147,8 +151,9 @@ class Operations(Sequence[web.AbstractRouteDef]):
         *,
         query: type[Query] = NoQuery,
         body: type[Body] = NoBody,
+        also: tuple[int, ...] = (),
     ) -> Operation:
-        return Operation(id_, self._tag, method, path, query, body, answers)
+        return Operation(id_, self._tag, method, path, query, body, answers, also)
 
     def _adder(
         self, operation: Operation, *, most_bytes: int | None = None, **options: Any

@@ -2,12 +2,18 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.schemas import View
 
 
-class FaultView(View):
+class _Terse(View):
+    """What is empty is left out."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+
+class FaultView(_Terse):
     """A field that is wrong: `message` says in what, `allowed` what it may be, where there is a
     list."""
 
@@ -16,7 +22,7 @@ class FaultView(View):
     allowed: tuple[str, ...] = ()
 
 
-class ProblemView(View):
+class ProblemView(_Terse):
     """`code` is stable, `detail` is for people. `errors` are the fields that are wrong, if it is
     about fields."""
 

@@ -547,6 +547,8 @@ class ObtainedView(View):
 class LineView(View):
     """One claim of a receipt. `count` is what the question found, null if it could not be asked."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     claim: str
     proved: bool
     count: int | None
@@ -899,7 +901,7 @@ class Page(View, Generic[Item]):
     next: str | None
 
     @classmethod
-    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
         """As programs that are generated from the OpenAPI description call it: RequestPage."""
         (item,) = params
         return f"{item.__name__.removesuffix('View')}Page"

@@ -22,7 +22,7 @@ MOMENT_EXAMPLE = "2026-08-01T00:00:00Z"
 ID_EXAMPLE = "06gzgmx2b2v3s0ps"
 
 _MOMENT = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 _DIGITS = re.compile("[0-9]{1,18}")  # PostgreSQL's bigint holds them all
 
@@ -99,7 +99,7 @@ Whole = Annotated[int, Field(ge=0, lt=10**18), BeforeValidator(whole)]
 Email = Annotated[
     str,
     Like(
-        r"[^@\s]{1,254}@[^@\s]{1,254}",
+        r"[^@\s\x00-\x1f\x7f-\x9f]{1,254}@[^@\s\x00-\x1f\x7f-\x9f]{1,254}",
         "must be an e-mail address, for example alice@example.com",
         "alice@example.com",
     ),

@@ -64,7 +64,13 @@ async def get_version(request: web.Request) -> web.Response:
     return render(VersionDetailsView.of(details))
 
 
-@routes.post("/v1/policies/test", "test_policies", body=PolicyQuestion, answers={200: AnswerView})
+@routes.post(
+    "/v1/policies/test",
+    "test_policies",
+    body=PolicyQuestion,
+    answers={200: AnswerView},
+    also=(404,),
+)
 async def test(request: web.Request, body: PolicyQuestion) -> web.Response:
     answered = await request.app[BROKER].policy_questions.test(
         question_of(body, request[ACTOR]), request[ACTOR]

@@ -17,7 +17,7 @@ async def ways(request: web.Request) -> web.Response:
     return render(SignInWays(providers=tuple(ProviderView.of(each) for each in found)))
 
 
-@routes.post("/v1/sign-in", "sign_in", body=SignIn, answers={201: SignedInView})
+@routes.post("/v1/sign-in", "sign_in", body=SignIn, answers={201: SignedInView}, also=(401, 404))
 async def exchange(request: web.Request, body: SignIn) -> web.Response:
     made = await request.app[BROKER].sign_ins.by_id_token(
         body.provider, body.id_token, body.access_token, source=source_of(request)
