@@ -20,6 +20,7 @@ from api.cli.options import (
     size_option,
 )
 from api.cli.output import ExitCode, out, print_json, print_table, time_left
+from api.cli.role_views import print_blast_radius
 from api.cli.timeline_views import print_timeline
 from api.cli.views import (
     GrantStory,
@@ -35,6 +36,7 @@ from api.cli.views import (
     where_from_briefly,
 )
 from api.client import Client
+from api.insight_schemas import BlastRadiusView
 from api.schemas import AlarmView, ApprovalView, GrantView, RequestView, ReviewView
 from api.timeline_schemas import TimelineView
 from broker.domain.duration import format_duration
@@ -242,9 +244,19 @@ def show(
     timeline: Annotated[
         bool, typer.Option("--timeline", help="All that happened with it, from its beginning on.")
     ] = False,
+    blast_radius: Annotated[
+        bool, typer.Option("--blast-radius", help="What approving this request would risk.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a request or a grant with all that is known of it."""
+    if blast_radius:
+
+        async def fetch_radius(client: Client) -> BlastRadiusView:
+            return await client.get_blast_radius(some_id)
+
+        print_blast_radius(with_client(fetch_radius), as_json=as_json)
+        return
     if timeline:
 
         async def fetch_timeline(client: Client) -> TimelineView:

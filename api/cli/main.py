@@ -20,6 +20,7 @@ COMMANDS = {
         *("relinquish", "revoke", "review", "alarms", "acknowledge"),
     ),
     "fit": ("fit",),
+    "roles": ("roles",),
     "connect": ("credential", "connect"),
     "execute": ("exec",),
     "login": ("login", "logout", "whoami"),

@@ -18,6 +18,7 @@ from broker.domain.role.risk import Level, risk_of
 from broker.service.broker import Broker
 from broker.target.privileges import fetch_abilities
 from broker.target.role_look import look_at_roles
+from tests.integration.test_record import cli
 from tests.support.house import AUDITOR, house_on
 from tests.support.people import get_person, wish
 from tests.support.stage import DEV, OTHER_DEV, REVIEWER, Stage
@@ -212,6 +213,14 @@ async def test_an_approver_sees_who_else_has_it_and_which_role_would_do(stage: S
             operating = (await auditor.get_target("orders")).operating
         assert operating is not None
         assert operating.login == "curfew_broker_1"
+        shown = await cli(house, DEV, "roles", "show", "orders", "orders_writer")
+        assert "reads 1 table in schema shop, changes it" in shown.stdout
+        listed = await cli(house, DEV, "roles", "ls", "orders")
+        assert "reads 1 table, changes none" in listed.stdout
+        for command in ("members", "leftovers"):
+            assert (await cli(house, AUDITOR, "roles", command, "orders")).stdout
+        risk = await cli(house, REVIEWER, "show", asked["id"], "--blast-radius")
+        assert "medium" in risk.stdout
         logins = [each for group in members.groups for each in group.members if each.grant_id]
         assert {each.person for each in logins} == {DEV, OTHER_DEV}
 
