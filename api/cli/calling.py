@@ -110,19 +110,20 @@ async def _wait_until(
 
     Looks now and then besides, as something between us and the server may hold events back.
     """
-    happened = asyncio.Event()
+    happened, is_deaf = asyncio.Event(), asyncio.Event()
 
     async def listen() -> None:
-        # Without events, such as from an older server, there is still looking.
         with suppress(ApiError, ApiUnreachable):
             async for event in client.follow_events():
                 if concerns(event) or event.topic in _AS_IF_NEW:
                     happened.set()
+        is_deaf.set()  # as with an older server: then there is still looking
+        happened.set()
 
     async def look_on(listening: "asyncio.Task[None]") -> Result | ApiError | ApiUnreachable:
         try:
             while not is_over(now := await look()):
-                wait_s = _POLL_S if listening.done() else _LOOK_ANYWAY_S
+                wait_s = _POLL_S if is_deaf.is_set() else _LOOK_ANYWAY_S
                 with suppress(TimeoutError):
                     await asyncio.wait_for(happened.wait(), wait_s)
                 happened.clear()

@@ -223,7 +223,7 @@ class Events:
         """Call it with the lock held. One question, unless there is something new."""
         async with reading(self._context.ledger) as db:
             newest = await hints.fetch_newest(db)
-            if newest != self._end():
+            if not self._has_begun or newest != self._end():
                 await self._read_until(db, newest)
                 self._wake()
         self._read_at = asyncio.get_running_loop().time()

@@ -8,7 +8,8 @@ and when policies or settings are other ones.
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from broker.domain.hints.hint import Hint, Topic
+from broker.domain.events import PersonVouchedFor
+from broker.domain.hints.hint import Hint
 from broker.domain.person import Person
 from broker.ledger.alarms import Audience
 from broker.ledger.hints import Noted
@@ -70,8 +71,8 @@ class Listener:
 
     def is_cast_in_doubt(self, noted: Noted) -> bool:
         """Say whether they may be somebody else after this, or nobody."""
-        is_of_them = noted.hint.topic is Topic.IDENTITY and noted.person == self.person.email
-        return is_of_them or not noted.ended.isdisjoint(self._presence.ids)
+        is_said = noted.hint.kind == PersonVouchedFor.kind and noted.person == self.person.email
+        return is_said or not noted.ended.isdisjoint(self._presence.ids)
 
     def hears(self, noted: Noted) -> bool:
         return hears(self._audience, noted)
