@@ -2,13 +2,17 @@
 
 from aiohttp import web
 
+from api.insight_schemas import (
+    LeftoversView,
+    MembersView,
+    RoleInsightView,
+    TargetDetailsView,
+)
 from api.keys import ACTOR, BROKER
 from api.operating_schemas import CheckupView
 from api.paths import in_path
-from api.routes.targets import target_views
-from api.schemas import TargetView
+from api.routes.targets import role_views, target_views
 from api.web.rendering import page
-from broker.domain.errors import NotFound
 
 routes = web.RouteTableDef()
 
@@ -20,23 +24,38 @@ async def list_targets(request: web.Request) -> web.Response:
 
 @routes.get("/targets/{name}")
 async def show(request: web.Request) -> web.Response:
+    """What roles may do, and for who sees everything the way to the rest: that is looked at on the
+    target, so that it may take a while."""
     target = _target(request)
-    sees_everything = request.app[BROKER].context.authority.sees_everything(request[ACTOR])
-    return await page(request, "target.html", target=target, sees_everything=sees_everything)
+    insights = await request.app[BROKER].role_insights.roles(target.name, request[ACTOR])
+    return await page(
+        request, "target.html", target=target, roles=tuple(map(RoleInsightView.of, insights))
+    )
 
 
 @routes.get("/targets/{name}/findings")
 async def findings(request: web.Request) -> web.Response:
-    """Look the target over now: that takes as long as the target takes to answer."""
     target = _target(request)
-    checkup = await request.app[BROKER].doctor.check(target.name)
-    return await page(request, "findings.html", target=target, checkup=CheckupView.of(checkup))
+    checkup = CheckupView.of(await request.app[BROKER].doctor.check(target.name))
+    return await page(request, "findings.html", target=target, checkup=checkup)
 
 
-def _target(request: web.Request) -> TargetView:
+@routes.get("/targets/{name}/members")
+async def members(request: web.Request) -> web.Response:
+    target = _target(request)
+    found = MembersView.of(await request.app[BROKER].role_insights.members(target.name))
+    return await page(request, "members.html", target=target, found=found)
+
+
+@routes.get("/targets/{name}/leftovers")
+async def leftovers(request: web.Request) -> web.Response:
+    target = _target(request)
+    found = LeftoversView.of(await request.app[BROKER].leftovers.of(target.name))
+    return await page(request, "leftovers.html", target=target, found=found)
+
+
+def _target(request: web.Request) -> TargetDetailsView:
     """Raises NotFound for one that is not there, or of which the visitor may have nothing."""
-    name = in_path(request)
-    for each in target_views(request):
-        if each.name == name:
-            return each
-    raise NotFound("target", name)
+    details = request.app[BROKER].targets.get(in_path(request), request[ACTOR])
+    roles = role_views(details.catalog, details.roles, details.health)
+    return TargetDetailsView.with_details(details, roles)
