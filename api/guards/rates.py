@@ -39,6 +39,7 @@ async def strangers(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except Unauthenticated:
+        guards.known.discard(proof)
         guards.strangers.take(whence, guards.now())
         raise
     finally:

@@ -38,6 +38,9 @@ class Known:
         if len(self._digests) > self._most:
             self._digests.popitem(last=False)
 
+    def discard(self, digest: bytes) -> None:
+        self._digests.pop(digest, None)
+
     def __contains__(self, digest: bytes) -> bool:
         return digest in self._digests
 

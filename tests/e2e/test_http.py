@@ -21,6 +21,8 @@ async def _call(
     json: dict[str, Any] | None = None,
 ) -> tuple[int, str, Any]:
     headers = {"Authorization": f"Bearer {service.tokens[who]}"} if who else {}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
     async with (
         aiohttp.ClientSession(headers=headers) as session,
         session.request(method, service.api_url + path, data=body, json=json) as response,

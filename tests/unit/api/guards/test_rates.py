@@ -34,3 +34,11 @@ def test_what_was_good_here_longest_ago_is_forgotten_first() -> None:
     for digest in (b"a", b"b", b"a", b"c"):
         known.add(digest)
     assert [digest in known for digest in (b"a", b"b", b"c")] == [True, False, True]
+
+
+def test_what_is_good_no_longer_is_not_known() -> None:
+    known = Known(most=2)
+    known.add(b"a")
+    for digest in (b"a", b"never there"):
+        known.discard(digest)
+        assert digest not in known
