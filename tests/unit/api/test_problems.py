@@ -8,7 +8,7 @@ from aiohttp.test_utils import make_mocked_request
 from pydantic import ValidationError
 
 from api.faults import InvalidInput, faults_of
-from api.problems import problems
+from api.problems import problem_of, problems
 from api.schemas import NewRequest
 from broker.domain.errors import (
     BrokerError,
@@ -50,6 +50,13 @@ async def _answer(failure: Exception) -> tuple[int, dict[str, object]]:
         (TargetUnreachable("orders"), 503, "target-unreachable"),
         (BrokerError("odd"), 500, "broker-error"),
         (web.HTTPMethodNotAllowed("GET", ["POST"]), 405, "method-not-allowed"),
+        (web.HTTPRequestTimeout(), 408, "too-slow"),
+        (web.HTTPRequestEntityTooLarge(65_536), 413, "too-large"),
+        (web.HTTPUnsupportedMediaType(), 415, "unsupported-media-type"),
+        (web.HTTPExpectationFailed(), 417, "expectation-failed"),
+        (web.HTTPTooManyRequests(), 429, "rate-limited"),
+        (web.HTTPGone(), 410, "http-410"),
+        (web.RequestPayloadError("odd"), 400, "bad-request"),
     ],
 )
 async def test_a_failure_has_its_status_and_code(
@@ -59,6 +66,26 @@ async def test_a_failure_has_its_status_and_code(
     assert found == status
     assert body["status"] == status
     assert body["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("failure", "detail"),
+    [
+        (web.HTTPNotFound(), "there is nothing at this address"),
+        (web.HTTPGone(), "Gone"),
+        (web.HTTPBadRequest(text="a query has at most 100 parameters"), None),
+        (web.HTTPRequestEntityTooLarge(65_536), "Maximum request body size 65536 exceeded."),
+    ],
+)
+def test_what_http_has_a_word_for_is_told_in_words(
+    failure: web.HTTPException, detail: str | None
+) -> None:
+    said = json.loads(problem_of(failure).text or "")["detail"]
+    assert said == (detail or failure.text)
+
+
+def test_what_a_client_needs_to_do_better_stays() -> None:
+    assert problem_of(web.HTTPMethodNotAllowed("GET", ["POST"])).headers["Allow"] == "POST"
 
 
 async def test_what_we_did_not_foresee_says_nothing_about_our_insides() -> None:
