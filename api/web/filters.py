@@ -15,8 +15,8 @@ from api.faults import InvalidInput
 from api.queries import QueryType, read_query
 
 # What <input type="date"> and "datetime-local" send: all times on our pages are UTC.
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
+_TIMES = {"since", "until", "at"}
+_LOCAL = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(:\d\d)?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def read_filters(request: web.Request, schema: type[QueryType]) -> Filters[Query
 def typed_into(request: web.Request, names: Collection[str]) -> MultiDict[str]:
     """Return what the query string says of these names, without what says nothing."""
     return MultiDict(
-        (name, _in_utc(text.strip()))
+        (name, _in_utc(text.strip()) if name in _TIMES else text.strip())
         for name, text in request.query.items()
         if text.strip() and name in names
     )
@@ -67,6 +67,8 @@ def turned(request: web.Request, **changes: str | None) -> str:
 
 def _in_utc(text: str) -> str:
     """Return a time as a browser's field has it with its zone, and any other text as it is."""
-    if _DAY.fullmatch(text):
-        return f"{text}T00:00:00Z"
-    return f"{text}Z" if _MINUTE.fullmatch(text) else text
+    local = _LOCAL.fullmatch(text)
+    if local is None:
+        return text
+    day, minute, second = local.groups()
+    return f"{day}T{minute or '00:00'}{second or ':00'}Z"

@@ -109,7 +109,7 @@ def sentence(text: str) -> str:
     stripped = text.rstrip(".")
     ending = "" if stripped.endswith(("?", "!", ":", "…")) else "."
     first = stripped.split(maxsplit=1)[0] if stripped else ""
-    begins = stripped[:1].upper() if first.rstrip(",:;").isalpha() else stripped[:1]
+    begins = stripped[:1].upper() if first.rstrip(",:;?").isalpha() else stripped[:1]
     return f"{begins}{stripped[1:]}{ending}"
 
 
