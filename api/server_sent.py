@@ -55,6 +55,7 @@ class EventParser:
         self._has_begun = False
         self._event = ""
         self._data: list[str] = []
+        self._size = 0  # of the data, with its line breaks
         self._id = ""
 
     def feed(self, piece: bytes) -> list[SentEvent]:
@@ -66,9 +67,9 @@ class EventParser:
         held_back = "\r" if text.endswith("\r") else ""  # a "\n" that belongs to it may follow
         *lines, rest = _LINE_END.split(text.removesuffix(held_back) if held_back else text)
         self._pending = rest + held_back
-        if max(len(self._pending), sum(map(len, self._data))) > _LONGEST:
-            raise Malformed("an event is too long")
         found = [self._take(line) for line in lines]
+        if max(len(self._pending), self._size) > _LONGEST:
+            raise Malformed("an event is too long")
         return [each for each in found if each is not None]
 
     def _take(self, line: str) -> SentEvent | None:
@@ -81,6 +82,7 @@ class EventParser:
                 self._event = value
             case "data":
                 self._data.append(value)
+                self._size += len(value) + 1
             case "id" if "\0" not in value:
                 self._id = value
             case "retry" if _DIGITS.fullmatch(value):
@@ -93,5 +95,5 @@ class EventParser:
         event, data = self._event or "message", "\n".join(self._data)
         has_data = bool(self._data)
         self.last_id = self._id
-        self._event, self._data = "", []
+        self._event, self._data, self._size = "", [], 0
         return SentEvent(event, data, self.last_id) if has_data else None

@@ -72,7 +72,9 @@ def test_what_is_framed_is_parsed_cut_at_every_byte() -> None:
         assert found + parser.feed(b"\n") == wanted
 
 
-@pytest.mark.parametrize("piece", [b"x" * 400_000, b"data: " + b"x" * 400_000 + b"\n"])
+@pytest.mark.parametrize(
+    "piece", [b"x" * 400_000, b"data: " + b"x" * 400_000 + b"\n", b"data\n" * 400_000]
+)
 def test_what_never_ends_takes_no_memory(piece: bytes) -> None:
     parser = EventParser()
     assert parser.feed(piece) == parser.feed(piece) == []

@@ -31,8 +31,12 @@ def somebody(name: str, *policies: str, everything: bool = False) -> Audience:
 
 
 def may_if(audience: Audience, *, managed: bool = False, on_call: bool = False) -> Audience:
-    ways = {"managed": ["readers"] if managed else [], "on_call": ["readers"] if on_call else []}
-    return replace(audience, visible=replace(audience.visible, **ways))
+    visible = replace(
+        audience.visible,
+        managed=["readers"] if managed else [],
+        on_call=["readers"] if on_call else [],
+    )
+    return replace(audience, visible=visible)
 
 
 def noted(topic: Topic, subject: Subject | None = SUBJECT, kind: str = "", **of: str) -> Noted:
