@@ -260,7 +260,9 @@ def show(
     if timeline:
 
         async def fetch_timeline(client: Client) -> TimelineView:
-            return await client.get_timeline(some_id)
+            if some_id.startswith("grt_"):
+                return await client.get_grant_timeline(some_id)
+            return await client.get_request_timeline(some_id)
 
         print_timeline(with_client(fetch_timeline), as_json=as_json)
         return
@@ -318,7 +320,7 @@ def review(
     async def write(client: Client) -> ReviewView:
         if text is None:
             return await client.get_review(grant_id)
-        return await client.review(grant_id, text)
+        return await client.write_review(grant_id, text)
 
     print_review(with_client(write), as_json=as_json)
 
@@ -341,7 +343,7 @@ def acknowledge(
     """Close an alarm that you have seen to. If the trouble lasts, it is raised anew."""
 
     async def close(client: Client) -> AlarmView:
-        return await client.acknowledge(alarm_id)
+        return await client.acknowledge_alarm(alarm_id)
 
     print_alarms((with_client(close),), as_json=as_json)
 

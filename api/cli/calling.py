@@ -72,7 +72,7 @@ async def _how_to_begin(url: str) -> str:
     """Return what somebody without a token can do, as this server sees it."""
     try:
         async with open_client(url) as client:
-            if (await client.ways_to_sign_in()).providers:
+            if (await client.list_sign_in_ways()).providers:
                 return f"you are not signed in at {url}; run: pgcurfew login"
     except (ApiError, ApiUnreachable):
         pass  # then it is not worth more words

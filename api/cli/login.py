@@ -32,7 +32,7 @@ def login(
 
     async def sign_in() -> Kept:
         async with open_client(url) as client:
-            chosen = _choose(await client.ways_to_sign_in(), provider, url)
+            chosen = _choose(await client.list_sign_in_ways(), provider, url)
             answered = await _wait_until_allowed(chosen, url)
             view = await client.sign_in(chosen.name, answered.id_token, answered.access_token)
             return Kept(url=url, email=view.person, token=view.token, until=view.expires_at)

@@ -145,7 +145,7 @@ def show(
     """List all that somebody may ask for, and who would approve it."""
 
     async def fetch(client: Client) -> tuple[AccessView, ...]:
-        return (await client.show_access(person)).items
+        return (await client.list_access(person)).items
 
     found = with_client(fetch)
     print_json(found) if as_json else print_access(found, person)

@@ -86,7 +86,7 @@ async def test_alarms_are_listed_for_approvers_only(service: Service) -> None:
             alarms = (await reviewer.list_alarms()).items
             (ours,) = [each for each in alarms if stranger in each.message]
             with pytest.raises(ApiError) as refused:
-                await dev.acknowledge(ours.id)
+                await dev.acknowledge_alarm(ours.id)
             assert refused.value.status == 404
         assert run(service, REVIEWER, "acknowledge", ours.id).returncode == 0
         assert ours.id not in run(service, REVIEWER, "alarms").stdout

@@ -194,7 +194,7 @@ async def test_an_id_token_of_no_provider_of_ours_is_refused(
         with pytest.raises(ApiError) as error:
             await client.sign_in("partners", provider.id_token(NEWCOMER))
         assert error.value.status == 404
-        ways = await client.ways_to_sign_in()
+        ways = await client.list_sign_in_ways()
     assert [each.name for each in ways.providers] == ["company"]
     assert ways.providers[0].client_id == CLI_CLIENT
     assert "secret" not in ways.model_dump_json()

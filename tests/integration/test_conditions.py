@@ -145,7 +145,7 @@ async def test_everybody_is_told_what_it_is_held_to(stage: Stage) -> None:
         details = await get_grant(broker)
         async with client_of(broker, DEV) as client:
             view = await client.get_grant(details.grant.id)
-            (access,) = (await client.show_access()).items
+            (access,) = (await client.list_access()).items
         assert (view.max_rows, view.max_bytes, view.rows_sent) == (1000, 1024**2, 0)
         assert view.conditions[-1] == "of the parameters of statements the types are recorded"
         assert set(view.conditions) <= set(access.notes)

@@ -28,16 +28,16 @@ async def test_an_operator_lifts_a_ban_that_an_auditor_only_sees(stage: Stage) -
             with pytest.raises(ApiError) as refused:
                 await operator.lift_ban(gone)
             assert refused.value.code == "not-found"
-        (event,) = (await auditor.list_audit(kind="ban.lifted")).items
+        (event,) = (await auditor.list_audit_events(kind="ban.lifted")).items
         assert (event.actor, event.data) == (OPERATOR, {"whom": key})
 
 
 async def test_a_target_is_looked_over_for_operators_and_auditors(stage: Stage) -> None:
     async with house_on(stage) as house, house.client_of(AUDITOR) as auditor:
-        checkup = await auditor.get_checkup("orders")
+        checkup = await auditor.check_target("orders")
         assert (checkup.target, checkup.usable) == ("orders", True)
         with pytest.raises(ApiError) as unknown:
-            await auditor.get_checkup("billing/../orders")
+            await auditor.check_target("billing/../orders")
         assert unknown.value.code == "not-found"
         everybody_sees = {}
         for who in (OPERATOR, REVIEWER):
@@ -53,14 +53,14 @@ async def test_a_target_is_looked_over_for_operators_and_auditors(stage: Stage) 
 async def test_the_trail_is_read_a_page_at_a_time(stage: Stage) -> None:
     async with house_on(stage) as house, house.client_of(AUDITOR) as auditor:
         await house.holding_of(DEV)
-        everything = (await auditor.list_audit(limit=500)).items
+        everything = (await auditor.list_audit_events(limit=500)).items
         assert [each.seq for each in everything] == sorted(
             (each.seq for each in everything), reverse=True
         )
         paged: list[AuditEventView] = []
         after = None
         while True:
-            page = await auditor.list_audit(limit=3, after=after)
+            page = await auditor.list_audit_events(limit=3, after=after)
             paged += page.items
             if page.next is None:
                 break
@@ -76,7 +76,7 @@ async def test_the_trail_is_filtered_by_what_one_looks_for(stage: Stage) -> None
         await house.broker.relinquish(other.grant, await house.person(OTHER_DEV))
 
         async def kinds(**wanted: object) -> list[str]:
-            page = await auditor.list_audit(**wanted)  # type: ignore[arg-type]
+            page = await auditor.list_audit_events(**wanted)  # type: ignore[arg-type]
             return [each.kind for each in reversed(page.items)]
 
         of_grant = ["request.approved", "grant.provisioned", "session.opened", "session.closed"]

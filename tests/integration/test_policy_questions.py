@@ -92,11 +92,11 @@ async def test_who_approves_nothing_hears_about_themselves_alone(house: House) -
             assert refusal.value.status == 404
         with pytest.raises(ApiError, match="you may ask for orders"):
             await dev.test_policies(PolicyQuestion(target="nowhere", role="nothing"))
-        assert await dev.show_access() == await dev.show_access(DEV.upper())
+        assert await dev.list_access() == await dev.list_access(DEV.upper())
         with pytest.raises(ApiError):
-            await dev.show_access(OTHER_DEV)
+            await dev.list_access(OTHER_DEV)
         with pytest.raises(ApiError, match="those who approve"):
-            await dev.policies()
+            await dev.get_policies()
         assert (await dev.list_versions()).items == ()
     async with house.client_of(REVIEWER) as reviewer:
         with pytest.raises(ApiError, match="there is no target 'nowhere'; there are orders"):
@@ -132,7 +132,7 @@ async def test_what_is_shown_is_what_asking_for_everything_would_give(
     databases = ("orders", "billing_2", "archive")
     async with house.client_of(AUDITOR) as auditor:
         for email in (DEV, REVIEWER, AUDITOR):
-            shown = (await auditor.show_access(email)).items
+            shown = (await auditor.list_access(email)).items
             given = {}
             for (target, role), database in product(
                 house.broker.context.catalog.roles(), databases
@@ -254,7 +254,7 @@ async def test_versions_are_read_with_what_they_changed(house: House, stage: Sta
     (stage.folder / "policies.yaml").write_text(changed(writers={"max_duration": "2h"}))
     await house.broker.policies.look(told=True)
     async with house.client_of(REVIEWER) as reviewer:
-        now = await reviewer.policies()
+        now = await reviewer.get_policies()
         assert "max_duration: 2h" in now.text
         newest, first = (await reviewer.list_versions(limit=2)).items
         assert (newest.number, newest.digest) == (now.number, now.digest)

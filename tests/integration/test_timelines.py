@@ -81,8 +81,8 @@ async def test_nobody_else_sees_it_and_only_who_looks_after_it_sees_alarms(stage
             timeline = await timelines.of(holding.request, await house.person(who))
             assert ("alarm.raised" in kinds(timeline)) is sees
         async with house.client_of(DEV) as client:
-            view = await client.get_timeline(holding.grant)
-            assert view == await client.get_timeline(holding.request)
+            view = await client.get_grant_timeline(holding.grant)
+            assert view == await client.get_request_timeline(holding.request)
         assert view.items[0].sentence.startswith(f"{DEV} asked for orders_reader on orders")
 
 
