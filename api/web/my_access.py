@@ -28,7 +28,7 @@ from api.schemas import CredentialView, Extension, GrantView
 from api.web.drafts import Draft, Unfit, errors_in, fit
 from api.web.filters import turned
 from api.web.rendering import SHOWN_ONCE, lead_to, page
-from broker.domain.errors import BrokerError, InvalidSize, NotFound
+from broker.domain.errors import BrokerError, InvalidSize, NotFound, NotReady
 from broker.domain.grant import GrantState
 from broker.domain.ids import IdKind
 from broker.domain.request import RequestState
@@ -40,7 +40,7 @@ from broker.service.own_access import OwnGrant
 
 routes = web.RouteTableDef()
 
-_ENDED_SHOWN = 20
+_ENDED_SHOWN = 10
 _FIELDS = ("duration", "rows", "bytes", "reason")
 _AFTER = re.compile(rf"{IdKind.GRANT}_[0-9a-z]{{1,32}}")
 
@@ -83,7 +83,7 @@ async def show(request: web.Request) -> web.Response:
 async def hand_out_root(request: web.Request) -> web.Response:
     certificate = request.app[BROKER].context.entrance.read_root_certificate()
     if not Root(certificate).is_file:
-        raise NotFound("certificate", "root.crt")
+        raise NotReady("there is no certificate to hand out: clients trust the proxy without one")
     disposition = {"Content-Disposition": 'attachment; filename="root.crt"'}
     return web.Response(
         text=certificate, content_type="application/x-pem-file", headers=disposition

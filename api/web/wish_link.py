@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from api.schemas import Duration, Text
+from api.schemas import Duration
+from api.values import Text
 from broker.config.values import Identifier, Name
 from broker.domain.duration import format_duration, iso_duration
 

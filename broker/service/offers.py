@@ -8,9 +8,9 @@ from datetime import timedelta
 from broker.domain.catalog import CatalogRole
 from broker.domain.person import Person
 from broker.domain.role.comparison import smaller_roles
+from broker.domain.role.facts import Unseen
 from broker.service.context import Context
 from broker.service.health import Health
-from broker.service.looks import Unseen
 from broker.service.role_insights import Assessment, RoleInsight, RoleInsights
 
 _DOWN = "the server does not answer at the moment"

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from api.access import ROUTES, Access
+from api.web.assets import asset_url
 from broker.domain.authorization import Actor, Reach, may, reach
 from broker.domain.verdict import Allow, Deny
 from tests.support.house import (
@@ -41,6 +42,11 @@ BODIES: dict[str, dict[str, str]] = {
     "POST /v1/requests/{id}/comments": {"text": "now"},
     "POST /v1/grants/{id}/extension": {"duration": "PT1H"},
     "POST /v1/grants/{id}/review": {"text": "it was burning"},
+    "POST /access/{id}/extension": {"duration": "1h"},
+    "POST /requests/{id}/approval": {"duration": "30m"},
+    "POST /requests/{id}/comments": {"text": "now"},
+    "POST /grants/{id}/extension": {"duration": "1h"},
+    "POST /grants/{id}/review": {"text": "it was burning"},
     "POST /v1/policies/test": {"target": "orders", "role": "orders_reader"},
     "POST /v1/policies/replay": {
         "policies": yaml.safe_dump(POLICIES),
@@ -66,7 +72,7 @@ async def path_of(house: House, route: str, holding: Holding) -> str:  # noqa: C
     match path.removeprefix("/v1").split("/")[1:3]:
         case ["requests" | "request", _]:
             return path.format(id=holding.request)
-        case ["grants", _]:
+        case ["grants" | "access", _]:
             return path.format(id=holding.grant)
         case ["sessions", _]:
             return path.format(id=holding.session)
@@ -86,6 +92,8 @@ async def path_of(house: House, route: str, holding: Holding) -> str:  # noqa: C
             return path.format(email=holding.email)
         case ["targets", _]:
             return path.format(name="orders")
+        case ["static", _]:
+            return asset_url("style.css")
         case _:
             pytest.fail(f"path_of() knows nothing that {route} could act on: add a case")
 

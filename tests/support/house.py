@@ -85,7 +85,9 @@ class House:
     ) -> tuple[int, Any]:
         bearer = "" if who == NOBODY else await self.token(who, scopes)
         headers = {"Authorization": f"Bearer {bearer}"}
-        async with self.client.request(method, path, json=body or {}, headers=headers) as response:
+        # Programs send JSON, and pages their forms.
+        sent: dict[str, Any] = {"json" if path.startswith("/v1/") else "data": body or {}}
+        async with self.client.request(method, path, headers=headers, **sent) as response:
             is_json = response.content_type.endswith(("/json", "+json"))
             if is_json:
                 return response.status, await response.json()
