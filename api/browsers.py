@@ -10,8 +10,10 @@ from api.keys import ACTOR, BROKER, CREDENTIAL, DOOR, OVER, SCOPES, SIGNED_IN
 from api.same_site import CSRF_FIELD, CSRF_HEADER, SAFE_METHODS, is_csrf_token, is_ours
 from broker.domain.errors import NotFromOurPage, SignInOver, Unauthenticated
 
-# An open page follows what happens by itself, which says nothing of anybody being there.
-_BY_ITSELF = "/v1/events"
+# What an open page does by itself says nothing of anybody being there: it follows what happens, and
+# loads what that concerns, with this header.
+_EVENTS = "/v1/events"
+_BY_ITSELF = "X-By-Itself"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -44,7 +46,8 @@ async def _take(request: web.Request) -> None:
     """Let the browser's pass count. Raises SignInOver for one that is good no longer."""
     sign_ins = request.app[BROKER].sign_ins
     shown = request.app[DOOR].read_pass(request, sign_ins.now())
-    look = sign_ins.glance if request.path == _BY_ITSELF else sign_ins.authenticate
+    by_itself = request.path == _EVENTS or _BY_ITSELF in request.headers
+    look = sign_ins.glance if by_itself else sign_ins.authenticate
     signed_in = await look(shown)
     request[SIGNED_IN] = signed_in
     request[CREDENTIAL] = signed_in.credential

@@ -17,6 +17,7 @@ from api.visitor import visitor_of
 from api.web.assets import asset_url
 from api.web.navigation import PLACES, Place, places_of
 from api.web.words import FILTERS
+from broker.domain.hints.hint import Topic
 
 # https://www.w3.org/TR/CSP3/: nothing is loaded but our own files, and nothing may frame us.
 _POLICY = (
@@ -34,9 +35,6 @@ _HEADERS = {
 # What is shown once is to stay out of every cache, and out of what a compressor could give away.
 SHOWN_ONCE = {"Cache-Control": "no-store, no-transform"}
 
-# Of the event stream; see broker/domain/topic.py.
-_TOPICS = "reset request grant session statements commit alarm policy target"
-
 _TEMPLATES = Environment(
     loader=PackageLoader("api.web"),
     autoescape=True,
@@ -45,7 +43,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(FILTERS)
-_TEMPLATES.globals.update(asset=asset_url, csrf_field=CSRF_FIELD, topics=_TOPICS)
+_TEMPLATES.globals.update(asset=asset_url, csrf_field=CSRF_FIELD, topics=" ".join(Topic))
 
 
 async def page(

@@ -61,56 +61,54 @@ document.addEventListener("input", (event) => {
 
 // What happens elsewhere: each part of the page that it concerns is loaded again.
 const live = document.getElementById("live");
-const url = document.body.dataset.events;
+const { events: url, topics } = document.body.dataset;
 if (live && url && window.EventSource) {
-  let stream = null;
-  let wasLost = false;
   const due = new Set();
+  let stream = null;
+  let missed = false;
   let timer = null;
+  // What the page does by itself does not keep anybody signed in.
+  document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
+    if (ctx.sourceElement.dataset.live) ctx.request.headers["X-By-Itself"] = "true";
+  });
+  const load = () => {
+    timer = null;
+    for (const id of due) document.getElementById(id)?.dispatchEvent(new CustomEvent("live"));
+    due.clear();
+  };
   const refresh = (topic) => {
     for (const part of document.querySelectorAll("[data-live]"))
-      if (topic === null || part.dataset.live.split(" ").includes(topic)) due.add(part.id);
-    timer ??= setTimeout(() => {
-      timer = null;
-      for (const id of due) document.getElementById(id)?.dispatchEvent(new CustomEvent("live"));
-      due.clear();
-    }, 150);
+      if (topic === "reset" || part.dataset.live.split(" ").includes(topic)) due.add(part.id);
+    timer ??= setTimeout(load, 150);
   };
   const say = (text) => {
     live.textContent = text;
     live.classList.toggle("lost", text !== "");
   };
-  const open = () => {
-    stream = new EventSource(url);
-    stream.onopen = () => {
-      say("");
-      if (wasLost) refresh(null);
-      wasLost = false;
-    };
-    stream.onerror = () => {
-      wasLost = true;
-      say("Connection lost: trying again. What you see may be old.");
-      if (stream.readyState === EventSource.CLOSED) setTimeout(() => stream && !document.hidden && reopen(), 5000);
-    };
-    for (const topic of document.body.dataset.topics.split(" "))
-      stream.addEventListener(topic, () => refresh(topic === "reset" ? null : topic));
-  };
-  const close = () => {
+  const follow = () => {
     stream?.close();
-    stream = null;
-  };
-  const reopen = () => {
-    close();
-    open();
+    stream = new EventSource(url);
+    stream.addEventListener("open", () => {
+      say("");
+      if (missed) refresh("reset");
+      missed = false;
+    });
+    stream.addEventListener("error", () => {
+      missed = true;
+      say("Connection lost: trying again. What you see may be old.");
+      // The browser tries again by itself, but for where it was refused.
+      if (stream?.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || follow(), 5000);
+    });
+    for (const topic of topics.split(" ")) if (topic !== "hello") stream.addEventListener(topic, () => refresh(topic));
   };
   // Browsers open only so many connections to one host: a page that nobody looks at keeps none.
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return close();
-    wasLost = true;
-    reopen();
+    if (!document.hidden) return follow();
+    stream?.close();
+    stream = null;
+    missed = true;
   });
-  window.addEventListener("pagehide", close);
-  if (!document.hidden) open();
+  if (!document.hidden) follow();
 }
 
 // The drawer: details without leaving the list.
