@@ -31,11 +31,14 @@ _OPEN = """
 
 
 def _bits(function: str, thing: str, *abilities: Ability) -> str:
-    """Return SQL for those of the abilities that role `a` has."""
-    return " + ".join(
-        f"CASE WHEN {function}(a.oid, {thing}, '{each.name}') THEN {each.value} ELSE 0 END"
-        for each in abilities
+    """Return SQL for those of the abilities that role `a` has. Most roles have none of them on most
+    things, which is one question."""
+    each = " + ".join(
+        f"CASE WHEN {function}(a.oid, {thing}, '{one.name}') THEN {one.value} ELSE 0 END"
+        for one in abilities
     )
+    any_of = ", ".join(str(one.name) for one in abilities)
+    return f"CASE WHEN {function}(a.oid, {thing}, '{any_of}') THEN {each} ELSE 0 END"
 
 
 def _owns(owner: str) -> str:

@@ -1,5 +1,7 @@
 """What roles may do, what approving risks, and who and what is on a target: PostgreSQL says."""
 
+import asyncio
+import itertools
 import os
 import time
 import tracemalloc
@@ -11,11 +13,12 @@ import pytest
 
 from broker.domain.leftovers import LeftoverKind
 from broker.domain.role.facts import READS, Unseen
-from broker.domain.role.holdings import Extent, holdings_of
+from broker.domain.role.holdings import Extent, Holdings, holdings_of
 from broker.domain.role.meaning import meaning_of
 from broker.domain.role.membership import WhoIsInWhat
 from broker.domain.role.risk import Level, risk_of
 from broker.service.broker import Broker
+from broker.service.role_insights import Assessment
 from broker.target.privileges import fetch_abilities
 from broker.target.role_look import look_at_roles
 from tests.integration.test_record import cli
@@ -77,18 +80,26 @@ async def broker_with_tags(stage: Stage) -> AsyncIterator[Broker]:
         yield broker
 
 
+def holdings(assessed: Assessment | Unseen) -> Holdings:
+    assert isinstance(assessed, Assessment)
+    return assessed.holdings
+
+
 async def test_what_each_role_may_do_is_said_in_plain_words(stage: Stage) -> None:
     for sql in filter(str.strip, _MORE.split(";")):
         await stage.query(sql)
     async with broker_with_tags(stage) as broker:
-        look = await broker.role_insights._looks.roles("orders", stage.target_database)
-        assert not isinstance(look, Unseen)
-        assert (look.complete, look.server_version // 10000) == (True, stage.server.major)
-        held = {role: holdings_of(look, role, may_set_role=False) for role in GROUPS}
-        reader, writer, owner = (held[f"orders_{each}"] for each in ("reader", "writer", "owner"))
-        assert reader is not None
-        assert writer is not None
-        assert owner is not None
+        dev = await get_person(broker, DEV)
+        asking = [broker.role_insights.roles("orders", dev) for _ in range(3)]
+        insights, *others = await asyncio.gather(*asking)
+        assessed = {each.role.name: each.assessed for each in insights}
+        owner, reader, writer = (holdings(assessed[role]) for role in GROUPS)
+        assert (reader.look.complete, reader.look.server_version // 10000) == (
+            True,
+            stage.server.major,
+        )
+        # One looked, for all of them.
+        assert all(holdings(each.assessed).look is reader.look for each in itertools.chain(*others))
         assert [each.text for each in meaning_of(reader).lines] == [
             "reads 2 tables in schema shop",
             "reads some columns of 1 table in schema shop: customers.email, customers.id, "
@@ -130,10 +141,8 @@ async def test_what_each_role_may_do_is_said_in_plain_words(stage: Stage) -> Non
                 counts = {each.privilege.value: 0 for each in abilities}
                 for each in abilities:
                     counts[each.privilege.value] += each.relation.name not in ("cheap", "events_1")
-                found = held[name]
-                assert found is not None
-                ours = found.tables_by_privilege()
-                assert {name: ours.get(name, 0) for name in counts} == counts
+                ours = holdings(assessed[name]).tables_by_privilege()
+                assert {each: ours.get(each, 0) for each in counts} == counts
 
 
 async def test_who_is_in_what_and_what_should_not_be_there(stage: Stage) -> None:

@@ -60,6 +60,7 @@ def test_the_smallest_settings_get_safe_defaults(tmp_path: Path) -> None:
         "standbys": (),
         "networks": {"allow": (), "deny": (), "allow_files": (), "deny_files": ()},
         "unknown_logins": "report",
+        "sensitive_columns": (),
         "roles": {
             "orders_reader": {
                 "description": "",
@@ -525,6 +526,13 @@ WRONG_VALUES: list[tuple[str, Any, str]] = [
         "targets.orders.unknown_logins",
         "drop",
         "targets.orders.unknown_logins: must be 'report' or 'remove'; for example: report",
+    ),
+    (
+        "targets.orders.sensitive_columns",
+        ["customers.email"],
+        "targets.orders.sensitive_columns.0: a tag is schema.table.column, such as "
+        "shop.customers.email or *.*.password*; "
+        "for example: [shop.customers.email, '*.*.password*']",
     ),
     (
         f"{ROLE}.kinds",
