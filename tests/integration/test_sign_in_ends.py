@@ -51,6 +51,17 @@ async def test_it_lasts_while_it_is_used_and_ends_when_it_is_not(
         assert "it was idle for too long" in await browser.read_page("/sign-in")
 
 
+async def test_what_an_open_page_loads_by_itself_keeps_nobody_signed_in(
+    site: Site, provider: Provider
+) -> None:
+    cookie = await _pass(site, provider)
+    async with site.browser(**{_COOKIE: cookie}) as browser:
+        for status in (200, 401):
+            site.clock.advance(_IDLE - _SECOND)
+            by_itself = await browser.get("/v1/me", headers={"X-By-Itself": "true"})
+            assert by_itself.status_code == status
+
+
 async def test_it_ends_at_its_time_however_much_it_is_used(site: Site, provider: Provider) -> None:
     cookie = await _pass(site, provider)
     for _ in range(23):
