@@ -17,16 +17,20 @@ from broker.service.request_pages import RequestPage
 
 routes = web.RouteTableDef()
 
+_NAMES, _NAMES_BACKWARDS = "A to Z", "Z to A"
 # Its heading, and the orders that it leads to: first this one, then back and forth.
 _COLUMNS = (
-    ("Asked", Sort.NEWEST, Sort.OLDEST),
-    ("Who", Sort.PERSON, Sort.PERSON_BACKWARDS),
-    ("Role", Sort.ROLE, Sort.ROLE_BACKWARDS),
-    ("Target", Sort.TARGET, Sort.TARGET_BACKWARDS),
-    ("For", Sort.DURATION, Sort.DURATION_BACKWARDS),
-    ("State", Sort.STATE, Sort.STATE_BACKWARDS),
-    ("Closed", Sort.CLOSED_BACKWARDS, Sort.CLOSED),
+    ("Asked", (Sort.NEWEST, "newest first"), (Sort.OLDEST, "oldest first")),
+    ("Who", (Sort.PERSON, _NAMES), (Sort.PERSON_BACKWARDS, _NAMES_BACKWARDS)),
+    ("Role", (Sort.ROLE, _NAMES), (Sort.ROLE_BACKWARDS, _NAMES_BACKWARDS)),
+    ("Target", (Sort.TARGET, _NAMES), (Sort.TARGET_BACKWARDS, _NAMES_BACKWARDS)),
+    ("For", (Sort.DURATION, "shortest first"), (Sort.DURATION_BACKWARDS, "longest first")),
+    ("State", (Sort.STATE, _NAMES), (Sort.STATE_BACKWARDS, _NAMES_BACKWARDS)),
+    ("Closed", (Sort.CLOSED_BACKWARDS, "latest first"), (Sort.CLOSED, "earliest first")),
 )
+_ORDERS = [
+    (order.value, f"{name}, {words}") for name, *orders in _COLUMNS for order, words in orders
+]
 _DOWN = {Sort.NEWEST, Sort.CLOSED_BACKWARDS}  # what is latest comes first
 
 
@@ -55,7 +59,11 @@ async def list_requests(request: web.Request) -> web.Response:
         status=filters.status,
         filters=filters,
         states=[each.value for each in RequestState],
-        columns=[_column(request, sort, *each) for each in _COLUMNS],
+        orders=_ORDERS,
+        columns=[
+            _column(request, sort, name, usual, otherwise)
+            for name, (usual, _), (otherwise, _) in _COLUMNS
+        ],
         found=found.items if found is not None else (),
         is_first="after" not in filters.typed,
         older=turned(request, after=encode_place(found.next)) if found and found.next else None,

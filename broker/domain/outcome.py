@@ -22,7 +22,7 @@ def told(request: AccessRequest, decisions: Sequence[Decision], reader: str, now
             return f"this was withdrawn {_at(request.closed_at)}"
         case RequestState.LAPSED:
             return _lapsed(request)
-        case RequestState.PENDING:
+        case _:
             return _lapsed(request) if now >= request.lapses_at else ""
 
 

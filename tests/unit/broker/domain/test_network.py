@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from broker.domain.errors import InvalidNetwork
-from broker.domain.network import joined, lies_in, parse_network
+from broker.domain.network import has_address, joined, lies_in, parse_network
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,11 @@ def test_a_network_lies_in_another_with_all_of_its_addresses(
 ) -> None:
     bounds = (ip_network("192.0.2.0/24"), ip_network("10.0.0.0/8"))
     assert lies_in(parse_network(network), bounds) is lies_within
+
+
+def test_an_address_lies_in_one_of_some_networks_or_there_is_nothing_to_compare() -> None:
+    bounds = (ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
+    assert has_address("10.1.2.3", bounds) is True
+    assert has_address("2001:db9::1", bounds) is False
+    assert has_address("10.1.2.3", ()) is None
+    assert has_address("", bounds) is None
