@@ -40,6 +40,7 @@ _TAGS = {
     "sessions": "Who is, and was, connected, and putting an end to it.",
     "held commits": "Transactions that wait for somebody to confirm them.",
     "record": "Statements and events, as they were and as they come.",
+    "events": "What happens, as it happens: server-sent events.",
     "audit": "The audit trail, and whether the record is as it was written.",
     "targets": "What there is to ask for, whether it answers, and what is wrong with it.",
     "policies": "What is in force, what was, and what it would say.",
@@ -81,7 +82,7 @@ _PARAMETERS: Mapping[str, Json] = {
         "in": "header",
         "description": "Any text made for this one call. Sent again with it, the call is not done "
         "again: its first answer comes.",
-        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$", "examples": ["8e03978e-40d5"]},
+        "schema": {"type": "string", "pattern": "^[ -~]{1,255}$", "examples": ["8e03978e-40d5"]},
     },
 }
 

@@ -72,10 +72,37 @@ class RequestCalls(Calls):
         """Return all that happened with a request and its grant, the oldest first."""
         return await self._get(TimelineView, f"/v1/requests/{request_id}/timeline")
 
-    async def list_requests(
-        self, *, status: str | None = None, after: str | None = None, limit: int = 50
+    async def list_requests(  # noqa: PLR0913  (all that one may ask for)
+        self,
+        *,
+        status: str | None = None,
+        requester: str | None = None,
+        target: str | None = None,
+        role: str | None = None,
+        policy: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        q: str | None = None,
+        needs_me: bool = False,
+        sort: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
     ) -> Page[RequestView]:
-        query = query_of(status=status, after=after, limit=limit)
+        """Return requests; `q` are words to find in them."""
+        query = query_of(
+            status=status,
+            requester=requester,
+            target=target,
+            role=role,
+            policy=policy,
+            since=since.isoformat() if since else None,
+            until=until.isoformat() if until else None,
+            q=q,
+            needs="me" if needs_me else None,
+            sort=sort,
+            after=after,
+            limit=limit,
+        )
         return await self._get(Page[RequestView], "/v1/requests", query)
 
     async def approve(

@@ -1,8 +1,9 @@
-"""What operators look at."""
+"""How things are: for everybody, and for operators."""
 
 from typing import Any
 
 from api.client.calls import Calls, query_of, quoted
+from api.overview_schemas import OverviewView
 from api.schemas import AlarmView, BanView, Page
 from api.service_schemas import HealthView, ReadinessView
 
@@ -17,6 +18,10 @@ class ServiceCalls(Calls):
     async def acknowledge_alarm(self, alarm_id: str) -> AlarmView:
         """Close an alarm; if the trouble lasts, it is raised anew."""
         return await self._post(AlarmView, f"/v1/alarms/{alarm_id}/acknowledgement")
+
+    async def get_overview(self, *, days: int = 30) -> OverviewView:
+        """Return sums of the last days, and what needs attention."""
+        return await self._get(OverviewView, "/v1/overview", query_of(days=days))
 
     async def list_bans(self) -> Page[BanView]:
         return await self._get(Page[BanView], "/v1/bans")

@@ -5,6 +5,7 @@ The calls are schemathesis's. `--fuzz-seconds` makes more of them.
 """
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +17,6 @@ import requests
 import schemathesis
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.core.failures import FailureGroup
@@ -44,6 +44,23 @@ ENDLESS = {"follow_events"}
 # What is longer than its longest field would be megabytes, for each kind of person.
 HUGE = {"replay_policies"}
 EXAMPLES, EXAMPLES_PER_S = 2, 1  # of each operation, right and wrong: at least, for --fuzz-seconds
+# Some of what has to come about, so that answers that are as they should be have been looked at.
+WORKING = {
+    "create_request",
+    "list_requests",
+    "get_request",
+    "comment_on_request",
+    "get_grant",
+    "get_receipt",
+    "list_sessions",
+    "get_privilege_fit",
+    "test_policies",
+    "list_targets",
+    "export_record",
+    "follow_record",
+    "verify_record",
+    "create_token",
+}
 TIMEOUT_S = 20.0
 
 
@@ -102,12 +119,13 @@ class Calls:
     examples: int
     session: requests.Session = field(default_factory=requests.Session)
     wrong: dict[str, str] = field(default_factory=dict)
-    statuses: dict[tuple[str, str], set[int]] = field(default_factory=dict)
+    done: set[tuple[str, str]] = field(default_factory=set)
+    """Which operation worked, as which kind of person."""
 
     def make(self, operation: Operation, mode: GenerationMode) -> None:
-        cases = operation.as_strategy(generation_mode=mode)
+        turn = itertools.count()
 
-        @given(case=cases, sensible=st.booleans())
+        @given(case=operation.as_strategy(generation_mode=mode))
         @settings(
             max_examples=self.examples,
             derandomize=True,
@@ -116,10 +134,10 @@ class Calls:
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
-        def send(case: Case[Any], *, sensible: bool) -> None:
-            if sensible and mode is GenerationMode.POSITIVE:
+        def send(case: Case[Any]) -> None:
+            if mode is GenerationMode.POSITIVE and next(turn) % 2 == 0:
                 self.sense.put_into(case)
-            if operation.path == "/v1/audit/stream":
+            if case.operation.path == "/v1/audit/stream":
                 case.query["follow"] = "false"
             for kind in self.tokens:
                 self._send(case, kind)
@@ -131,16 +149,19 @@ class Calls:
         token = self.tokens[kind]
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         response = case.call(session=self.session, headers=headers, timeout=TIMEOUT_S)
-        label = case.operation.label
-        self.statuses.setdefault((label, kind), set()).add(response.status_code)
+        if response.status_code < 300:
+            self.done.add((operation_id(case.operation), kind))
         try:
             case.validate_response(response, checks=CHECKS)
         except FailureGroup as found:
             for each in found.exceptions:
-                what = f"{label} as {kind}: {each.title}"
-                self.wrong.setdefault(
-                    what, f"{each.message}\n{response.text[:500]}\n{case.as_curl_command()}"
-                )
+                what = f"{case.operation.label} as {kind}: {each.title}"
+                said = f"{each}\n{response.text[:500]}\n{case.as_curl_command()}"
+                self.wrong.setdefault(what, said)
+
+
+def operation_id(operation: Operation) -> str:
+    return str(operation.definition.raw["operationId"])
 
 
 def operations_of(document: dict[str, Any], url: str) -> Iterator[Operation]:
@@ -153,7 +174,7 @@ def operations_of(document: dict[str, Any], url: str) -> Iterator[Operation]:
     for each in schema.get_all_operations():
         assert isinstance(each, Ok)
         operation = each.ok()
-        if operation.definition.raw["operationId"] not in ENDLESS:
+        if operation_id(operation) not in ENDLESS:
             yield operation
 
 
@@ -169,8 +190,9 @@ async def test_the_api_does_what_it_says(stage: Stage, pytestconfig: pytest.Conf
         def all_of_it() -> None:
             for operation in operations_of(document, url):
                 calls.make(operation, GenerationMode.POSITIVE)
-                if operation.definition.raw["operationId"] not in HUGE:
+                if operation_id(operation) not in HUGE:
                     calls.make(operation, GenerationMode.NEGATIVE)
 
         await asyncio.to_thread(all_of_it)
+    assert {each for each, _ in calls.done} >= WORKING
     assert not calls.wrong, "\n\n".join(f"{call}\n{why}" for call, why in calls.wrong.items())
