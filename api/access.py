@@ -99,6 +99,7 @@ ROUTES: Mapping[str, Access] = {
         "has one rolled back", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
     ),
     # The service
+    "GET /v1/overview": _shows("adds up what there is and was, and says what needs attention"),
     "GET /v1/targets": Access(
         "lists targets and roles: one's own are those that one may ask for",
         {OWN: READ, EVERYTHING: READ},

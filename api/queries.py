@@ -162,6 +162,10 @@ class GrantsQuery(PageQuery):
     after: GrantId | None = None
 
 
+class OverviewQuery(Query):
+    days: Annotated[Whole, Field(ge=1, le=366, description="Of how many days.")] = 30
+
+
 class AllowancesQuery(PageQuery):
     status: Literal["living", "all"] = "living"
     after: Annotated[str, id_of(IdKind.ALLOWANCE, "an allowance")] | None = None

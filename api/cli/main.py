@@ -19,6 +19,7 @@ COMMANDS = {
         *("request", "approve", "deny", "cancel", "comment", "escalate", "ls", "show", "extend"),
         *("relinquish", "revoke", "review", "alarms", "acknowledge"),
     ),
+    "overview": ("overview",),
     "fit": ("fit",),
     "roles": ("roles",),
     "connect": ("credential", "connect"),
