@@ -64,7 +64,7 @@ async def comment(request: web.Request) -> web.Response:
     request_id = in_path(request)
 
     async def do(sent: Mapping[str, str]) -> None:
-        text = fit(NewComment, {"text": sent.get("text", "").strip()}).text
+        text = fit(NewComment, {"text": _written(sent)}).text
         await request.app[BROKER].requests.comment(
             request_id, request[ACTOR], text, reach=request[REACH]
         )
@@ -140,7 +140,7 @@ async def review(request: web.Request) -> web.Response:
     grant_id = in_path(request)
 
     async def do(sent: Mapping[str, str]) -> None:
-        text = fit(NewReview, {"text": sent.get("text", "").strip()}).text
+        text = fit(NewReview, {"text": _written(sent)}).text
         await request.app[BROKER].reviews.write(grant_id, request[ACTOR], text)
 
     return await _do_about_grant(request, grant_id, "review", do)
@@ -188,6 +188,14 @@ def approval_of(sent: Mapping[str, str]) -> dict[str, Any]:
         if name in sent:
             body[name] = True
     return body
+
+
+def _written(sent: Mapping[str, str]) -> str:
+    """Raises Unfit if nothing is."""
+    text = sent.get("text", "").strip()
+    if not text:
+        raise Unfit({"text": "write something first"})
+    return text
 
 
 async def _do_about_grant(request: web.Request, grant_id: str, form: str, do: Do) -> web.Response:

@@ -116,7 +116,7 @@ def is_let_in(access: Access, actor: Actor | None, ties: set[Reach], *, of_a_thi
 
 def _code(said: Any) -> str:
     """Return why it was refused; a form that was refused is a page again, and says so there."""
-    return said["code"] if isinstance(said, dict) else said
+    return str(said["code"] if isinstance(said, dict) else said)
 
 
 async def test_every_route_lets_in_whom_the_table_lets_in(stage: Stage) -> None:
