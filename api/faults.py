@@ -76,6 +76,8 @@ def _fault(error: ErrorDetails, known: Sequence[str]) -> Fault:
         case "enum" | "literal_error":
             allowed = tuple(_QUOTED.findall(context["expected"]))
             return Fault(field, f"must be one of {', '.join(allowed)}", allowed)
+        case "string_too_short" | "too_short" if context["min_length"] == 1:
+            return Fault(field, "must not be empty")
         case kind if kind in _WORDS:
             return Fault(field, _WORDS[kind].format(**context))
         case _:

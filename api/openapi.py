@@ -38,7 +38,7 @@ _TAGS = {
     "timelines": "The whole life of a request and its grant.",
     "allowances": "What approvers agree to beforehand.",
     "sessions": "Who is, and was, connected, and putting an end to it.",
-    "held commits": "Transactions that wait for somebody to confirm them.",
+    "held-commits": "Transactions that wait for somebody to confirm them.",
     "record": "Statements and events, as they were and as they come.",
     "events": "What happens, as it happens: server-sent events.",
     "audit": "The audit trail, and whether the record is as it was written.",

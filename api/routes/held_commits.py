@@ -9,7 +9,7 @@ from api.queries import HeldCommitsQuery
 from api.routes import render
 from api.schemas import HeldCommitView, Page
 
-routes = Operations("held commits")
+routes = Operations("held-commits")
 
 
 @routes.get(
