@@ -116,12 +116,14 @@ def who_is_in_what(
     for link in roster.links:
         below[link.group].append(link)
     listed = [name for name in sorted(catalog) if name in roster.roles]
-    others = sorted(set(below) & set(roster.roles) - set(listed))
+    # The admin role is in each of our logins, to be able to remove it: those are no groups.
+    logins = {each.name for each in roster.roles.values() if _is_ours(each, installation)}
+    others = sorted(set(below) & set(roster.roles) - set(listed) - logins)
     names = [*listed, *others][:MOST_GROUPS]
 
     def member_of(name: str, way: _Way) -> Member:
         role = roster.roles[name]
-        ours = role.mark is not None and role.mark.installation == installation
+        ours = _is_ours(role, installation)
         return Member(
             role=role,
             through=way.through,
@@ -154,6 +156,10 @@ def who_is_in_what(
         looked_at=roster.looked_at,
         complete=roster.complete and len(names) == len(listed) + len(others),
     )
+
+
+def _is_ours(role: KnownRole, installation: str) -> bool:
+    return role.mark is not None and role.mark.installation == installation
 
 
 def _ways_into(group: str, below: Mapping[str, Sequence[Link]]) -> Mapping[str, _Way]:

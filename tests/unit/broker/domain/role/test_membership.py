@@ -111,6 +111,12 @@ def test_our_logins_are_known_and_others_that_look_so_are_strangers() -> None:
     ]
 
 
+def test_a_login_of_ours_is_no_group_though_the_admin_role_is_in_it() -> None:
+    login = KnownRole(name="jit_1", mark=LoginMark("ours", "grt_1", "dev@example.com"))
+    found = roster(link("admin", "jit_1"), link("jit_1", "reader"), roles={"jit_1": login})
+    assert [each.role.name for each in found.groups] == ["reader"]
+
+
 def test_superusers_are_told_and_what_is_too_much_is_counted() -> None:
     boss = KnownRole(name="boss", attributes=frozenset({Attribute.SUPERUSER}))
     many = [link(f"m{n}", "reader") for n in range(MOST_MEMBERS + 5)]
