@@ -100,8 +100,8 @@ class Offers:
         )
 
 
-def _by_risk(offer: Offer) -> tuple[int, int, str]:
+def _by_risk(offer: Offer) -> tuple[int, int, int, str]:
     if isinstance(offer.assessed, Unseen):
-        return 0, 0, offer.role.name
-    risk = offer.assessed.risk
-    return risk.level, risk.changes.tables, offer.role.name
+        return 0, 0, 0, offer.role.name
+    risk, meaning = offer.assessed.risk, offer.assessed.meaning
+    return risk.level, risk.changes.tables, len(meaning.lines), offer.role.name
