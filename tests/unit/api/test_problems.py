@@ -1,14 +1,16 @@
 """Every deliberate failure becomes a problem with the right status, and nothing else leaks."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from pydantic import ValidationError
 
-from api.faults import InvalidInput, faults_of
-from api.problems import problem_of, problems
+from api.faults import Fault, InvalidInput, faults_of
+from api.problems import codes, faults_in, problem_of, problems
 from api.schemas import NewRequest
 from broker.domain.errors import (
     BrokerError,
@@ -23,6 +25,8 @@ from broker.domain.errors import (
     Unauthenticated,
     UnknownTarget,
 )
+
+DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 
 
 async def _answer(failure: Exception) -> tuple[int, dict[str, object]]:
@@ -103,3 +107,21 @@ async def test_a_bad_body_names_its_fields_and_repeats_no_values() -> None:
     assert isinstance(errors, list)
     assert {each["field"] for each in errors} == {"role", "secret"}
     assert "hunter2" not in json.dumps(body)
+
+
+def test_the_docs_list_every_code_by_its_status() -> None:
+    rows = re.findall(r"^\| \d{3} \|.*\|$", DOCS.read_text(), re.MULTILINE)
+    wanted = [
+        f"| {status.value} | {', '.join(f'`{each}`' for each in sorted(those))} |"
+        for status, those in codes().items()
+    ]
+    wrong = "\n".join(each for each in wanted if each not in rows)
+    assert rows == wanted, f"these rows of docs/api.md are to be:\n{wrong}"
+
+
+def test_a_mistake_about_a_field_names_it_with_what_it_may_be() -> None:
+    fault = faults_in(UnknownTarget("x", ["orders", "billing"]))
+    assert fault == (
+        Fault("target", str(UnknownTarget("x", ["orders", "billing"])), ("orders", "billing")),
+    )
+    assert faults_in(PolicyDenied("no")) == ()
