@@ -1,6 +1,7 @@
 """Every page's routes."""
 
 from api.web import (
+    alarms,
     approvals,
     ask,
     assets,
@@ -19,6 +20,7 @@ from api.web import (
 )
 
 PAGES = (
+    alarms,
     approvals,
     ask,
     audit,

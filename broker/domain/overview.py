@@ -165,7 +165,7 @@ def _of_theirs(now: Situation) -> Iterator[Attention]:
             sentence=f"{_are(pile.count, 'transaction')} waiting at COMMIT for you:"
             f" rolled back {_left(pile, now.now)} unless you confirm",
             count=pile.count,
-            link="/sessions",
+            link="/alarms",
         )
     if pile := _some(now.ending):
         subject = "your access ends" if pile.count == 1 else f"{pile.count} of your accesses end:"
@@ -183,7 +183,7 @@ def _of_theirs(now: Situation) -> Iterator[Attention]:
             sentence=f"{_are(pile.count, 'request', ' of yours')} undecided"
             f"{_lapsing(pile, now.now)}",
             count=pile.count,
-            link=f"/request/{pile.first_id}" if pile.count == 1 else "/requests?status=pending",
+            link=f"/requests/{pile.first_id}" if pile.count == 1 else "/requests?status=pending",
         )
 
 
@@ -195,7 +195,7 @@ def _of_others(now: Situation) -> Iterator[Attention]:
             urgency=Urgency.CRITICAL if pile.press else Urgency.WARNING,
             sentence=f"{_are(pile.count, 'review')} to be written after break-glass{overdue}",
             count=pile.count,
-            link=f"/request/{pile.first_id}",
+            link=f"/requests/{pile.first_id}",
         )
     if now.alarms:
         yield Attention(
@@ -203,7 +203,7 @@ def _of_others(now: Situation) -> Iterator[Attention]:
             urgency=Urgency.CRITICAL,
             sentence=f"{_are(now.alarms, 'alarm')} open",
             count=now.alarms,
-            link="/targets",
+            link="/alarms",
         )
     if pile := _some(now.quarantined):
         yield Attention(
@@ -212,7 +212,7 @@ def _of_others(now: Situation) -> Iterator[Attention]:
             sentence=f"{_are(pile.count, 'login')} in quarantine: something on the target holds"
             f" {'it' if pile.count == 1 else 'them'}",
             count=pile.count,
-            link=f"/request/{pile.first_id}",
+            link=f"/requests/{pile.first_id}",
         )
 
 
@@ -258,7 +258,7 @@ def _of_the_service(now: Situation) -> Iterator[Attention]:
             urgency=Urgency.INFO,
             sentence=f"{pile.count} {who} shut out by wrong secrets",
             count=pile.count,
-            link="/audit?kind=ban.begun",
+            link="/alarms#bans",
         )
 
 

@@ -11,7 +11,9 @@ async def _get(path: str, **headers: str) -> web.Response:
     request = make_mocked_request("GET", path, headers=headers)
     _, _, digest, name = path.split("/", 3)
     request.match_info.update(digest=digest, name=name)
-    return await serve(request)
+    response = await serve(request)
+    assert isinstance(response, web.Response)
+    return response
 
 
 async def test_an_address_has_its_content_for_ever_packed_for_who_takes_that() -> None:
