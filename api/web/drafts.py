@@ -1,4 +1,4 @@
-"""What somebody has sent with a form, could not be done, and is shown again beside what is wrong."""
+"""What somebody has sent with a form that does not fit: shown again, beside what is wrong."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

@@ -69,7 +69,7 @@ class Paging:
             role=request.role,
             duration=request.duration,
             reason=request.reason,
-            link=f"{own}/request/{request.id}" if own is not None else None,
+            link=f"{own}/requests/{request.id}" if own is not None else None,
         )
 
 

@@ -177,7 +177,7 @@ def test_what_needs_attention_is_said_in_plain_words(situation: Situation, sente
 
 
 def test_a_single_request_is_linked_to_and_several_are_listed() -> None:
-    assert only(Situation(now=NOW, asked=waiting(1, DAY))).link == "/request/req_1"
+    assert only(Situation(now=NOW, asked=waiting(1, DAY))).link == "/requests/req_1"
     several = only(Situation(now=NOW, asked=waiting(2, timedelta(minutes=1), 1)))
     assert (several.link, several.urgency) == ("/requests?status=pending", Urgency.WARNING)
 
