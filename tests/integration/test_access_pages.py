@@ -159,3 +159,29 @@ async def test_nobody_elses_grant_can_be_acted_on(stage: Stage) -> None:
                 f"/access/{grant.id}/{path}", csrf=other.token_in(page), duration="1h"
             )
             assert answer.status_code == 404
+
+
+async def test_a_membership_says_what_to_connect_with_instead(stage: Stage) -> None:
+    name = f"alice_{stage.target_database}"
+    orders = stage.settings()["targets"]["orders"]
+    roles = {role: {"kinds": ["login", "membership"]} for role in orders["roles"]}
+    await stage.query(f"CREATE ROLE {name} LOGIN")
+    try:
+        async with (
+            site_of(
+                stage,
+                edit=lambda each: each["people"][0].update(personal_roles={"orders": name}),
+                targets={"orders": {**orders, "roles": roles}},
+            ) as site,
+            site.browser() as browser,
+        ):
+            await _signed_in(site, browser)
+            form = await browser.read_page("/request?target=orders&role=orders_reader")
+            assert "Your own role becomes a member of it" in form
+            await _granted(site, kind=GrantKind.MEMBERSHIP)
+            page = await browser.read_page("/access")
+            assert f"your own role {name} is a member of orders_reader" in page
+            assert "not through the proxy" in page
+            assert "secret" not in page[page.index("<main") : page.index("</main")]
+    finally:
+        await stage.query(f"DROP ROLE {name}")

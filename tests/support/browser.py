@@ -100,15 +100,17 @@ async def site_of(
     edit: Callable[[dict[str, Any]], None] = lambda _identity: None,
     public_url: str | None = None,
     policies: tuple[dict[str, Any], ...] = (),
+    **sections: Any,
 ) -> AsyncIterator[Site]:
     """Serve what the stage's settings say; `edit` may change their section `identity`, and
-    `policies` take the place of the usual ones, as `Stage.write_policies` has it."""
+    `policies` take the place of the usual ones, as `Stage.write_policies` has it, as `sections` of
+    the settings do."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     known_as = public_url or url
     identity = stage.settings()["identity"]
     edit(identity)
-    stage.write_settings(identity=identity, api={"public_url": known_as})
+    stage.write_settings(identity=identity, api={"public_url": known_as}, **sections)
     if policies:
         stage.write_policies(*policies)
     clock = clock or Clock()
