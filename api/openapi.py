@@ -46,6 +46,7 @@ _TAGS = {
     "policies": "What is in force, what was, and what it would say.",
     "alarms": "What somebody has to look at.",
     "bans": "Whom wrong secrets have shut out.",
+    "overview": "What needs attention, and how much there is of everything.",
     "oneself": "Who one is to us.",
     "tokens": "Bearer tokens.",
     "sign-in": "Signing in, for programs that people run.",

@@ -200,7 +200,7 @@ async def test_statements_are_found_by_what_they_say_and_whose_they_are(stage: S
             assert not (await dev.find_statements(target="invoices")).items
             later = datetime.now(UTC) + timedelta(minutes=1)
             assert not (await dev.find_statements(since=later)).items
-            with pytest.raises(ApiError, match="take it from next"):
+            with pytest.raises(ApiError, match="must be what `next`"):
                 await dev.find_statements(after="1")
 
 
