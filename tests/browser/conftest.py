@@ -24,8 +24,11 @@ def service(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def chromium(service: Service) -> Iterator[Browser]:
+    """Begins after the service and ends before it: Playwright's event loop occupies this thread,
+    and the service is set up and taken down with one, too."""
+    del service
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=[*ARGUMENTS])
         yield browser
