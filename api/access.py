@@ -222,7 +222,7 @@ ROUTES: Mapping[str, Access] = {
         "has one rolled back", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
     ),
     "GET /alarms": _shows("shows what somebody has to look at, or decide at once"),
-    "POST /bans/lifting": Access("lifts a ban", {EVERYTHING: OPERATE}),
+    "POST /bans/{key}/lifting": Access("lifts a ban", {EVERYTHING: OPERATE}),
     "POST /alarms/{id}/acknowledgement": Access(
         "closes an alarm", {APPROVED: DECIDE, EVERYTHING: OPERATE}
     ),

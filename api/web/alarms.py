@@ -3,8 +3,8 @@ alarms, and who is shut out."""
 
 from aiohttp import web
 
-from api.forms import read_form
 from api.keys import ACTOR, BROKER
+from api.paths import in_path
 from api.schemas import AlarmView, BanView, HeldCommitView
 from api.web.rendering import lead_to, page
 
@@ -33,9 +33,7 @@ async def look(request: web.Request) -> web.Response:
     )
 
 
-@routes.post("/bans/lifting")
+@routes.post("/bans/{key}/lifting")
 async def lift(request: web.Request) -> web.Response:
-    """The key is in the form, as it has slashes of its own."""
-    key = (await read_form(request)).get("key", "")
-    await request.app[BROKER].bans.lift(key, actor=request[ACTOR].email)
+    await request.app[BROKER].bans.lift(in_path(request), actor=request[ACTOR].email)
     return lead_to("/alarms")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
@@ -93,6 +94,11 @@ def in_words(data: Mapping[str, Any]) -> str:
         for name, value in data.items()
         if value not in (None, "", [], False)
     )
+
+
+def quoted(text: str) -> str:
+    """Return text as one part of a path."""
+    return quote(text, safe="")
 
 
 def as_choice(word: str) -> tuple[str, str]:
@@ -192,6 +198,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "took": took,
     "offset": offset,
     "cut": cut,
+    "quoted": quoted,
     "as_choice": as_choice,
     "in_words": in_words,
     "number": number,

@@ -81,7 +81,7 @@ async def path_of(house: House, route: str, holding: Holding) -> str:  # noqa: C
             return path.format(id=await house.held_commit(holding))
         case ["alarms", _]:
             return path.format(id=await house.alarm(holding.grant))
-        case ["bans", _]:
+        case ["bans", *_]:
             return path.format(key=(await house.ban()).replace("/", "%2F"))
         case ["allowances", _]:
             return path.format(id=await house.allowance(holding.email))

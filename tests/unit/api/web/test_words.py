@@ -28,6 +28,7 @@ AT = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
         ("rough_size", 1536, "1.5kB"),
         ("state_kind", "approved", "good"),
         ("state_kind", "something new", ""),
+        ("quoted", "address 2001:db8::/64", "address%202001%3Adb8%3A%3A%2F64"),
         ("as_choice", "jsonl", ("jsonl", "jsonl")),
     ],
 )
