@@ -15,7 +15,7 @@ from broker.service.approvals import Consent
 from tests.support.browser import Browser, Site, site_of
 from tests.support.house import house_on
 from tests.support.people import get_grant, get_person, wish
-from tests.support.stage import DEV, OTHER_DEV, REVIEWER, SECOND_REVIEWER, Stage
+from tests.support.stage import DEV, OTHER_DEV, POLICIES, REVIEWER, SECOND_REVIEWER, Stage
 
 pytestmark = pytest.mark.newest
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>"""
@@ -97,6 +97,7 @@ async def test_a_stale_page_says_who_decided_what_and_when(site: Site) -> None:
         path, form = f"/requests/{asked.id}/approval", {"csrf": token, "duration": "PT15M"}
         late = await browser.submit(path, back="approvals", **form)
         assert late.status_code == 409
+        assert 'hx-get="/approvals" hx-trigger="live" hx-select="#queue"' in late.text
         said = rf"{SECOND_REVIEWER} denied this on \S+ \S+ UTC: not &lt;today&gt;\. What you"
         assert re.search(said, late.text)
         assert f'href="/requests/{asked.id}"' in late.text
@@ -232,3 +233,75 @@ async def test_requests_are_filtered_sorted_and_paged(site: Site) -> None:
         assert "No request that you may see is like that" in nothing
         whole = await browser.read_page("/requests")
     assert len(gzip.compress(whole.encode())) < 60_000
+
+
+async def test_who_breaks_the_glass_says_so_and_an_approver_writes_the_review(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approval = {
+        "from": [{"groups": ["dba"], "count": 2}],
+        "break_glass": {"people": [SECOND_REVIEWER, OTHER_DEV]},
+    }
+    writers = next(each for each in POLICIES["policies"] if each["name"] == "writers")
+    monkeypatch.setitem(writers, "approval", approval)
+    async with (
+        site_of(stage) as site,
+        site.browser() as breaker,
+        site.browser() as reviewer,
+        site.browser() as only,
+    ):
+        asked = await _asked(site)
+        page, path = f"/requests/{asked.id}", f"/requests/{asked.id}/approval"
+        for browser, email in (
+            (breaker, SECOND_REVIEWER),
+            (reviewer, REVIEWER),
+            (only, OTHER_DEV),
+        ):
+            await _signed_in(site, browser, email)
+        assert "Break the glass and approve" in await only.read_page(page)
+        assert "Break the glass: give it now" in await breaker.read_page("/approvals")
+        refused = await reviewer.submit_from(page, path, duration="PT15M", break_glass="true")
+        assert refused.status_code == 403
+        assert "does not name you as somebody who breaks the glass" in refused.text
+        await breaker.submit_from(page, path, duration="PT15M", break_glass="true")
+        broken = await reviewer.read_page(page)
+        grant_id = re.search(r"grt_\w{16}", broken)
+        assert grant_id is not None
+        for said in ("break-glass: ", "I have looked at it", "Write the review", ">due<"):
+            assert said in broken
+        review = f"/grants/{grant_id[0]}/review"
+        await reviewer.submit_from(page, review, text="it <burned>")
+        reviewed = await reviewer.read_page(page)
+    assert "it &lt;burned&gt;</p>" in reviewed
+    assert "I have looked at it" not in reviewed
+
+
+async def test_held_commits_alarms_and_extensions_are_there_for_whom_they_are(
+    stage: Stage,
+) -> None:
+    async with house_on(stage) as house:
+        holding = await house.holding_of(DEV)
+        held, _ = await house.held_commit(holding), await house.alarm(holding.grant)
+        page = f"/requests/{holding.request}"
+        for who, confirms, acknowledges in ((DEV, True, False), (REVIEWER, False, True)):
+            _, shown = await house.call(who, "GET", page)
+            assert "changed 1,000 rows waits at COMMIT" in shown
+            assert (f"/held-commits/{held}/confirmation" in shown) is confirms
+            assert f"/held-commits/{held}/rollback" in shown
+            assert ("I have looked at it" in shown) is acknowledges
+        _, settled = await house.call(REVIEWER, "POST", f"/held-commits/{held}/rollback")
+        assert f"was held at COMMIT: rolled back by {REVIEWER.replace('@', '@<wbr>')}" in settled
+        extension = f"/v1/grants/{holding.grant}/extension"
+        _, asked = await house.call(
+            DEV, "POST", extension, {"duration": "PT30M", "reason": "it takes longer"}
+        )
+        waits = asked["request"]["id"]
+        _, desk = await house.call(REVIEWER, "GET", "/approvals")
+        assert "asks for 30m more of" in desk
+        assert f'id="networks-{waits}"' not in desk
+        form = {"back": "approvals", "duration": "PT15M"}
+        _, done = await house.call(REVIEWER, "POST", f"/requests/{waits}/approval", form)
+        assert "You approved this for 15m on " in done
+        _, family = await house.call(REVIEWER, "GET", page)
+        assert "The curfew moved from " in family
+        assert f'href="/requests/{waits}">Extension by 30m' in family
