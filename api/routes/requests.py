@@ -16,6 +16,7 @@ from api.schemas import (
     Page,
     RequestView,
 )
+from broker.domain.request_list import decode_place, encode_place
 from broker.service.approvals import Consent
 from broker.service.asking import Wish
 
@@ -31,11 +32,12 @@ async def ask(request: web.Request, body: NewRequest) -> web.Response:
 
 @routes.get("/v1/requests", "list_requests", query=RequestsQuery, answers={200: Page[RequestView]})
 async def list_requests(request: web.Request, query: RequestsQuery) -> web.Response:
-    found = await request.app[BROKER].requests.list(
-        request[ACTOR], state=query.status, before=query.after, limit=query.limit
+    after = decode_place(query.after, query.sort) if query.after is not None else None
+    page = await request.app[BROKER].requests.list(
+        request[ACTOR], query.wanted(), sort=query.sort, after=after, limit=query.limit
     )
-    views = tuple(RequestView.of(each) for each in found)
-    return render(Page(items=views, next=views[-1].id if len(views) == query.limit else None))
+    views = tuple(RequestView.of(each) for each in page.items)
+    return render(Page(items=views, next=encode_place(page.next) if page.next else None))
 
 
 @routes.get("/v1/requests/{id}", "get_request", answers={200: RequestView})

@@ -169,6 +169,14 @@ class InvalidPlace(Invalid):
         )
 
 
+class InvalidStretch(Invalid):
+    code = "invalid-stretch"
+    field = "since"
+
+    def __init__(self) -> None:
+        super().__init__("since must be before until")
+
+
 class InvalidSearch(Invalid):
     code = "invalid-search"
     field = "q"

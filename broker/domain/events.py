@@ -114,6 +114,7 @@ class RequestMade(Event):
     extends: str | None
     more_rows: int = 0
     more_bytes: int = 0
+    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,7 @@ class AccessRequest:
     does, and `why` are the reasons that the policy gave. They mean to come from `networks` (none:
     anywhere), with `pin_address` from a single address. A request that `extends` a grant wants its
     curfew moved by `duration`, if at all, `more` of its budgets, and no grant of its own.
+    `conversation` is an https address where it is talked over.
     """
 
     id: str
@@ -95,6 +96,7 @@ class AccessRequest:
     escalated_at: datetime | None = None
     extends: str | None = None
     more: Used = NOTHING
+    conversation: str | None = None
 
     def after(self, event: RequestEvent, now: datetime, *, by: Cause) -> "AccessRequest":
         """Return the request as `event` leaves it. Raises IllegalTransition.

@@ -26,6 +26,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 # A ledger that does not answer within this is as good as down: callers fail closed.
 _CONNECT_TIMEOUT_S = 5.0
 _COMMAND_TIMEOUT_S = 10.0
+_PLAN_EACH = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off"
 
 UNREACHABLE = (
     OSError,
@@ -121,6 +122,15 @@ async def autocommit(pool: Pool) -> AsyncIterator[Db]:
 async def reading(pool: Pool) -> AsyncIterator[Db]:
     """Borrow a connection for single statements that only read. Raises LedgerUnavailable."""
     async with autocommit(pool) as db:
+        yield db
+
+
+@asynccontextmanager
+async def searching(pool: Pool) -> AsyncIterator[Db]:
+    """Run a transaction that only reads, and plans each statement for what is asked: what was quick
+    for the last question may be slow for the next. Raises LedgerUnavailable."""
+    async with autocommit(pool) as db, db.transaction(readonly=True):
+        await db.execute(_PLAN_EACH)
         yield db
 
 

@@ -144,7 +144,8 @@ async def fetch(db: Db, request_id: str) -> AccessRequest | None:
 async def fetch_each(db: Db, ids: list[str]) -> list[AccessRequest]:
     """Return those of these requests that there are, in the order of `ids`."""
     rows = await db.fetch(SELECT + " WHERE r.id = ANY ($1)", ids)
-    return sorted(map(from_row, rows), key=lambda each: ids.index(each.id))
+    found = {row["id"]: row for row in rows}
+    return [from_row(found[each]) for each in ids if each in found]
 
 
 async def fetch_pending_of(db: Db, person_id: str) -> list[AccessRequest]:

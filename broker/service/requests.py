@@ -26,11 +26,13 @@ from broker.domain.request import (
     RequestEvent,
     RequestState,
 )
-from broker.ledger import audit, requests
-from broker.ledger.connection import Db, reading, transaction
+from broker.domain.request_list import ALL, Place, Sort, Wanted
+from broker.ledger import audit, request_lists, requests
+from broker.ledger.connection import Db, reading, searching, transaction
 from broker.service.approvals import Approvals
 from broker.service.context import Context
-from broker.service.visible import decides, is_own, shows, ties, visible_to
+from broker.service.request_pages import RequestPage, ask, fetch_page
+from broker.service.visible import deciding_of, is_own, shows, ties, visible_to
 
 _LAPSE_BATCH = 100
 
@@ -61,20 +63,23 @@ class Requests:
             return await self.details(db, request)
 
     async def list(
-        self, person: Person, *, state: RequestState | None, before: str | None, limit: int
-    ) -> list[AccessRequest]:
-        visible = await visible_to(self._context, person)
-        async with reading(self._context.ledger) as db:
-            return await requests.fetch_page(db, visible, state=state, before=before, limit=limit)
+        self,
+        person: Person,
+        wanted: Wanted = ALL,
+        *,
+        sort: Sort = Sort.NEWEST,
+        after: Place | None = None,
+        limit: int,
+    ) -> RequestPage:
+        """Return those of the requests that the person may see that come after a place."""
+        question = await ask(self._context, person, wanted, sort)
+        return await fetch_page(self._context.ledger, question, after, limit)
 
     async def count_waiting_for(self, person: Person) -> int:
-        """Return how many pending requests the person may decide now."""
-        visible = await visible_to(self._context, person)
-        async with reading(self._context.ledger) as db:
-            found = await requests.fetch_page(
-                db, visible, state=RequestState.PENDING, before=None, limit=100
-            )
-        return sum(decides(visible, each) and not is_own(visible, each) for each in found)
+        """Return how many pending requests wait for the person's own decision."""
+        deciding = deciding_of(self._context, await visible_to(self._context, person))
+        async with searching(self._context.ledger) as db:
+            return await request_lists.count_open_to(db, deciding, self._context.now())
 
     async def cancel(self, request_id: str, person: Person) -> RequestDetails:
         """Withdraw a pending request: who asked, or who it was asked for."""
