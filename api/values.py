@@ -3,7 +3,8 @@ told then. Each is checked by the same rule that the OpenAPI description shows."
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any
 
 from pydantic import (
@@ -12,18 +13,23 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
     WithJsonSchema,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from broker.domain.duration import iso_duration, parse_duration
+from broker.domain.errors import InvalidDuration, InvalidNetwork
 from broker.domain.ids import IdKind
+from broker.domain.network import Network, parse_network
 
 MOMENT_EXAMPLE = "2026-08-01T00:00:00Z"
 ID_EXAMPLE = "06gzgmx2b2v3s0ps"
 
-_MOMENT = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_MOST_NETWORKS = 100
+_MOST = 10**15  # rows, or bytes
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DIGITS = re.compile("[0-9]{1,18}")  # PostgreSQL's bigint holds them all
 
 
@@ -114,6 +120,16 @@ Text = Annotated[
         "must have no control characters but line ends and tabs",
     ),
 ]
+Conversation = Annotated[
+    str,
+    Field(max_length=2000),
+    Like(
+        r"https://[A-Za-z0-9\[][!-~]*",
+        "must be an address that begins with https://, without spaces",
+        "https://chat.example.com/archives/C01/p1767225600",
+    ),
+]
+"""Where something is talked over: a link that others follow."""
 Identifier = Annotated[
     str,
     Field(min_length=1, max_length=63),
@@ -122,3 +138,79 @@ Identifier = Annotated[
 """A name in PostgreSQL, or ours of what is there."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
 """Yes or no, of a query string."""
+
+
+def _duration(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("a duration is text, for example PT1H or 1h")  # noqa: TRY004
+    try:
+        return parse_duration(value)
+    except InvalidDuration as fault:
+        raise ValueError(str(fault)) from None
+
+
+def _duration_or_none(value: Any) -> Any:
+    return timedelta() if value == iso_duration(timedelta()) else _duration(value)
+
+
+def _network(value: Any) -> Any:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a network is text, for example 10.0.0.0/8")  # noqa: TRY004
+    try:
+        return parse_network(value)
+    except InvalidNetwork as fault:
+        raise ValueError(str(fault)) from None
+
+
+def _each_once(networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    return tuple(dict.fromkeys(networks))
+
+
+_ISO_DURATION = {"type": "string", "format": "duration", "examples": ["PT1H"]}
+_ANY_DURATION = {
+    "type": "string",
+    "description": "ISO 8601, or a number of seconds, minutes, hours or days: 90s, 30m, 8h, 2d.",
+    "pattern": (
+        "^(?=.*[1-9])(?:[0-9]{1,9}[smhd]|P(?:[0-9]{1,6}W)?(?:[0-9]{1,6}D)?"
+        "(?:T(?=[0-9])(?:[0-9]{1,6}H)?(?:[0-9]{1,7}M)?(?:[0-9]{1,9}S)?)?)$"
+    ),
+    "examples": ["PT1H", "30m"],
+}
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(iso_duration, return_type=str),
+    WithJsonSchema(_ANY_DURATION, mode="validation"),
+    WithJsonSchema(_ISO_DURATION, mode="serialization"),
+]
+# The same, or none at all.
+Stretch = Annotated[
+    timedelta,
+    BeforeValidator(_duration_or_none),
+    PlainSerializer(iso_duration, return_type=str),
+    WithJsonSchema(_ISO_DURATION, mode="serialization"),
+]
+# Written like "10.0.0.0/8" both ways.
+Networks = Annotated[
+    tuple[
+        Annotated[
+            Network,
+            PlainValidator(_network),
+            PlainSerializer(str, return_type=str),
+            WithJsonSchema(
+                {
+                    "type": "string",
+                    "description": "A network, or a single address.",
+                    "pattern": "^[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?$",
+                    "examples": ["10.0.0.0/8", "2001:db8::/32"],
+                }
+            ),
+        ],
+        ...,
+    ],
+    Field(max_length=_MOST_NETWORKS),
+    AfterValidator(_each_once),
+]
+Amount = Annotated[int, Field(ge=0, le=_MOST, strict=True)]
