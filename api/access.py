@@ -41,6 +41,7 @@ ROUTES: Mapping[str, Access] = {
     # Requests
     "POST /v1/requests": Access("asks for access", {OWN: ASK}),
     "GET /v1/requests": _shows("lists requests"),
+    "GET /v1/requests.tsv": _shows("takes requests along, as a table"),
     "GET /v1/requests/{id}": _shows("shows a request, with its decisions and approvers"),
     "POST /v1/requests/{id}/approval": Access("approves a request", {APPROVED: DECIDE}),
     "POST /v1/requests/{id}/denial": Access("denies a request", {APPROVED: DECIDE}),
@@ -195,7 +196,9 @@ ROUTES: Mapping[str, Access] = {
         "checks that the record is as it was written", {EVERYTHING: READ}
     ),
     "GET /requests/{id}": _shows("shows a request, and the whole life of its grant"),
-    "GET /requests/{id}/blast-radius": _shows("says what approving a request would let somebody do"),
+    "GET /requests/{id}/blast-radius": _shows(
+        "says what approving a request would let somebody do"
+    ),
     "POST /requests/{id}/approval": Access("approves a request", {APPROVED: DECIDE}),
     "POST /requests/{id}/denial": Access("denies a request", {APPROVED: DECIDE}),
     "POST /requests/{id}/cancellation": Access("withdraws a request", {OWN: ASK}),

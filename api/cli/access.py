@@ -77,6 +77,10 @@ def request(
     ] = False,
     networks: From = None,
     pin_address: PinAddress = False,
+    conversation: Annotated[
+        str | None,
+        typer.Option("--conversation", metavar="URL", help="Where it is talked over: https://…"),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the decision.")] = False,
     timeout: Patience = timedelta(hours=1),
     as_json: AsJson = False,
@@ -95,6 +99,7 @@ def request(
             networks=networks or (),
             pin_address=pin_address,
             person=person,
+            conversation=conversation,
         )
         if wait and view.state == "pending":
             out.print(f"{view.id}: waiting for {names(view.approvers)} …") if not as_json else None

@@ -1,9 +1,9 @@
 """Asking, and deciding."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
-from api.client.calls import Calls, query_of
+from api.client.calls import PIECE, TIMEOUT_OF_STREAM, Calls, query_of
 from api.insight_schemas import BlastRadiusView
 from api.schemas import AllowanceView, ApprovalView, ObtainedView, Page, RequestView
 from api.timeline_schemas import TimelineView
@@ -25,9 +25,11 @@ class RequestCalls(Calls):
         networks: Sequence[Network] = (),
         pin_address: bool = False,
         person: str | None = None,
+        conversation: str | None = None,
     ) -> RequestView:
         """Ask for a role, for oneself or for another person. What nobody has to agree to is given
-        at once: then the request is approved, and has a grant."""
+        at once: then the request is approved, and has a grant. `conversation` is an https address
+        where it is talked over."""
         body = {
             "kind": kind,
             "target": target,
@@ -38,6 +40,7 @@ class RequestCalls(Calls):
             "networks": [str(each) for each in networks],
             "pin_address": pin_address,
             "person": person,
+            "conversation": conversation,
         }
         return await self._post(RequestView, "/v1/requests", body)
 
@@ -104,6 +107,39 @@ class RequestCalls(Calls):
             limit=limit,
         )
         return await self._get(Page[RequestView], "/v1/requests", query)
+
+    async def export_requests(  # noqa: PLR0913  (all that one may ask for)
+        self,
+        *,
+        status: str | None = None,
+        requester: str | None = None,
+        target: str | None = None,
+        role: str | None = None,
+        policy: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        q: str | None = None,
+        needs_me: bool = False,
+        sort: str | None = None,
+    ) -> AsyncIterator[bytes]:
+        """Yield all requests that one wants and may see as a table, piece by piece. ApiUnreachable
+        if it breaks off."""
+        query = query_of(
+            status=status,
+            requester=requester,
+            target=target,
+            role=role,
+            policy=policy,
+            since=since.isoformat() if since else None,
+            until=until.isoformat() if until else None,
+            q=q,
+            needs="me" if needs_me else None,
+            sort=sort,
+        )
+        path = "/v1/requests.tsv"
+        async with self._open("GET", path, query=query, timeout=TIMEOUT_OF_STREAM) as response:
+            async for each in response.content.iter_chunked(PIECE):
+                yield each
 
     async def approve(
         self,

@@ -17,6 +17,7 @@ from api.operations import Media, Operations
 from api.paths import in_path
 from api.queries import ExportQuery, RecordQuery, StatementsQuery, StreamQuery, StretchQuery
 from api.routes import render
+from api.routes.streaming import PATIENCE_S, cut_off, send_file
 from api.schemas import View
 from api.statement_schemas import (
     STREAM_LINE,
@@ -37,8 +38,6 @@ routes = Operations("record")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _CHUNK = 65_536  # characters: about what the socket takes at once
-# A reader that takes nothing for so long is gone.
-_PATIENCE_S = 60.0
 _SIGN_OF_LIFE_S = 15.0
 # Who follows comes back from time to time, so that what they came with is looked at again.
 _LONGEST_S = 600.0
@@ -84,30 +83,8 @@ async def export(request: web.Request, query: ExportQuery) -> web.StreamResponse
     connection in the middle of the answer, which no reader can take for its end."""
     wish = Wish(what=query.what, layout=query.format, wanted=_wanted(query))
     lines = await request.app[BROKER].exports.begin(wish, request[ACTOR])
-    response = web.StreamResponse(
-        headers={
-            "Content-Type": f"{_CONTENT_TYPES[query.format]}; charset=utf-8",
-            "Content-Disposition": f'attachment; filename="pgcurfew-{query.what}.{query.format}"',
-            "Cache-Control": "no-store",
-        }
-    )
-    await response.prepare(request)
-    try:
-        async with aclosing(lines):
-            await _write_all(response, lines)
-        await response.write_eof()
-    except ConnectionError:
-        pass  # whoever wanted it has gone
-    except TimeoutError:
-        _log.warning("an export broke off: its reader takes nothing")
-        _cut_off(request)
-    except BrokerError as error:
-        _log.warning("an export broke off: %s", error)
-        _cut_off(request)
-    except Exception:
-        _cut_off(request)
-        raise
-    return response
+    name = f"pgcurfew-{query.what}.{query.format}"
+    return await send_file(request, lines, _CONTENT_TYPES[query.format], name)
 
 
 @routes.get(
@@ -133,14 +110,14 @@ async def evidence(request: web.Request) -> web.StreamResponse:
         pack.seek(0)
         try:
             while piece := pack.read(_CHUNK):
-                async with asyncio.timeout(_PATIENCE_S):
+                async with asyncio.timeout(PATIENCE_S):
                     await response.write(piece)
             await response.write_eof()
         except ConnectionError:
             pass  # whoever wanted it has gone
         except TimeoutError:
             _log.warning("the evidence of %s broke off: its reader takes nothing", grant_id)
-            _cut_off(request)
+            cut_off(request)
         return response
 
 
@@ -170,7 +147,7 @@ async def stream(request: web.Request, query: StreamQuery) -> web.StreamResponse
         pass  # whoever followed has gone
     except TimeoutError:
         _log.warning("a follower of the record takes nothing: cut off")
-        _cut_off(request)
+        cut_off(request)
     return response
 
 
@@ -196,29 +173,9 @@ async def _tell(
 
 
 async def _write(response: web.StreamResponse, *lines: View) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S):
         for each in lines:
             await response.write(f"{each.model_dump_json()}\n".encode())
-
-
-async def _write_all(response: web.StreamResponse, lines: AsyncGenerator[str, None]) -> None:
-    waiting: list[str] = []
-    size = 0
-    async for line in lines:
-        waiting.append(line)
-        size += len(line)
-        if size >= _CHUNK:
-            async with asyncio.timeout(_PATIENCE_S):
-                await response.write("".join(waiting).encode())
-            waiting, size = [], 0
-    async with asyncio.timeout(_PATIENCE_S):
-        await response.write("".join(waiting).encode())
-
-
-def _cut_off(request: web.Request) -> None:
-    """End the connection so that nobody takes what came for all there is."""
-    if request.transport is not None:
-        request.transport.abort()
 
 
 def _wanted(query: RecordQuery) -> StatementFilter:

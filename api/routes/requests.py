@@ -3,10 +3,11 @@
 from aiohttp import web
 
 from api.keys import ACTOR, BROKER, REACH
-from api.operations import Operations
+from api.operations import Media, Operations
 from api.paths import in_path
-from api.queries import RequestsQuery
+from api.queries import RequestsFilter, RequestsQuery
 from api.routes import render, source_of
+from api.routes.streaming import send_file
 from api.schemas import (
     Approval,
     ApprovalView,
@@ -38,6 +39,19 @@ async def list_requests(request: web.Request, query: RequestsQuery) -> web.Respo
     )
     views = tuple(RequestView.of(each) for each in page.items)
     return render(Page(items=views, next=encode_place(page.next) if page.next else None))
+
+
+@routes.get(
+    "/v1/requests.tsv",
+    "export_requests",
+    query=RequestsFilter,
+    answers={200: Media("text/tab-separated-values")},
+    allow_head=False,
+)
+async def export(request: web.Request, query: RequestsFilter) -> web.StreamResponse:
+    exports = request.app[BROKER].request_exports
+    table = await exports.begin(request[ACTOR], query.wanted(), query.sort)
+    return await send_file(request, table, "text/tab-separated-values", "pgcurfew-requests.tsv")
 
 
 @routes.get("/v1/requests/{id}", "get_request", answers={200: RequestView})

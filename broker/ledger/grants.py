@@ -1,5 +1,6 @@
 """Every statement on table grants."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Interface, IPv6Interface
@@ -156,6 +157,12 @@ async def insert(db: Db, grant: Grant) -> None:
 async def fetch(db: Db, grant_id: str) -> Grant | None:
     row = await db.fetchrow(_SELECT + " WHERE g.id = $1", grant_id)
     return from_row(row) if row else None
+
+
+async def fetch_each(db: Db, ids: Collection[str | None]) -> dict[str, Grant]:
+    """Return those of these grants that there are, by id."""
+    rows = await db.fetch(_SELECT + " WHERE g.id = ANY ($1)", [each for each in ids if each])
+    return {row["id"]: from_row(row) for row in rows}
 
 
 async def fetch_with_login(db: Db, grant_id: str) -> tuple[Grant, str | None, Used] | None:

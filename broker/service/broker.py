@@ -53,6 +53,7 @@ from broker.service.receipts import Receipts
 from broker.service.reconcile import Reconciliation
 from broker.service.refusals import Refusals
 from broker.service.request_cards import RequestCards
+from broker.service.request_exports import RequestExports
 from broker.service.requests import RequestDetails, Requests
 from broker.service.retention import Retention
 from broker.service.reviews import Reviews
@@ -115,6 +116,7 @@ class Broker:
         self.approvals = Approvals(context, self.people, circumstances, self.alarms)
         self.asking = Asking(context, self.people, circumstances, self.approvals)
         self.requests = Requests(context, self.approvals)
+        self.request_exports = RequestExports(context)
         self.extensions = Extensions(context, circumstances, self.asking, self.approvals)
         self.allowances = Allowances(context, self.people)
         self.reviews = Reviews(context, self.alarms)
