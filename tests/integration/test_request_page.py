@@ -186,13 +186,16 @@ async def test_what_is_typed_changes_what_would_come_of_it(
 async def test_the_form_asks_and_leads_to_what_becomes_of_it(stage: Stage) -> None:
     async with site_of(stage) as site, site.browser() as browser:
         await _signed_in(site, browser)
-        sent = await _ask(browser, networks="10.0.0.0/8, 192.0.2.7", pin_address="true")
+        chat = "https://chat.example.com/c/1"
+        more = {"networks": "10.0.0.0/8, 192.0.2.7", "pin_address": "true", "conversation": chat}
+        sent = await _ask(browser, **more)
         assert sent.status_code == 303
         where = sent.headers["Location"]
         assert re.fullmatch(r"/requests/req_\w{16}", where)
         found = (await browser.get(f"/v1{where}")).json()
     assert (found["requester"], found["role"], found["duration"]) == (DEV, "orders_writer", "PT30M")
     assert (found["reason"], found["source"]) == ("an <invoice>", "127.0.0.1")
+    assert found["conversation"] == chat
     assert (found["networks"], found["pin_address"]) == (["10.0.0.0/8", "192.0.2.7/32"], True)
 
 

@@ -22,6 +22,7 @@ def test_every_field_says_what_the_api_takes() -> None:
             "networks": "10.0.0.0/8, 192.0.2.7\n2001:db8::/32",
             "pin_address": "true",
             "person": "Dev@Example.com",
+            "conversation": "https://chat.example.com/c/1",
             "csrf": "x",
             "utm_source": "chat",
         },
@@ -33,6 +34,7 @@ def test_every_field_says_what_the_api_takes() -> None:
     assert (body.duration, body.reason) == (timedelta(minutes=30), "an invoice\nis wrong")
     assert [str(each) for each in body.networks] == ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]
     assert (body.pin_address, body.person, body.kind) == (True, "dev@example.com", GrantKind.LOGIN)
+    assert body.conversation == "https://chat.example.com/c/1"
     assert "csrf" not in form.typed
 
 
@@ -62,6 +64,7 @@ def test_a_role_that_is_only_given_to_a_role_of_ones_own_is_asked_for_so() -> No
         ("networks", "10.0.0.1/8"),
         ("person", "nobody"),
         ("kind", "gift"),
+        ("conversation", "javascript:alert(1)"),
     ],
 )
 def test_what_does_not_fit_is_named_by_its_field_and_kept(field: str, text: str) -> None:

@@ -16,8 +16,9 @@ def _asked(**changes: str) -> Asked:
 
 def test_it_becomes_commands_and_an_http_call() -> None:
     asked = _asked()
-    assert command("request", asked) == "pgcurfew request orders orders_reader --for 1h --reason '…'"
-    assert command("connect", asked) == "pgcurfew connect orders orders_reader --for 1h --reason '…'"
+    for verb in ("request", "connect"):
+        said = f"pgcurfew {verb} orders orders_reader --for 1h --reason '…'"
+        assert command(verb, asked) == said
     words = shlex.split(http_call(asked))
     assert words[:3] == ["curl", "-sS", "$PGCURFEW_URL/v1/requests"]
     assert json.loads(words[-1]) == {
