@@ -10,7 +10,7 @@ from multidict import MultiMapping
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from api.faults import Fault, InvalidInput, faults_of
-from api.values import Flag, Like, Moment, Whole, id_of, whole
+from api.values import Email, Flag, Like, Moment, Whole, id_of, whole
 from broker.domain.errors import InvalidStretch
 from broker.domain.grant import GrantState
 from broker.domain.ids import IdKind
@@ -88,7 +88,8 @@ class RequestsFilter(Query):
 
     status: RequestState | None = None
     requester: (
-        Annotated[Who, Field(description="Who asked, or whom it is for: an e-mail address.")] | None
+        Annotated[Email, Field(description="Who asked, or whom it is for: an e-mail address.")]
+        | None
     ) = None
     target: Name | None = None
     role: Name | None = None

@@ -20,8 +20,9 @@ from broker.ledger.connection import Pool, open_pool, searching, transaction
 from broker.ledger.request_lists import Question
 from broker.ledger.sight import Deciding, Visible
 from broker.service.visible import decides, is_own, shows
+from tests.support.house import house_on
 from tests.support.servers import Server
-from tests.support.stage import Stage, prepare, set_up
+from tests.support.stage import DEV, OTHER_DEV, REVIEWER, Stage, prepare, set_up
 
 pytestmark = pytest.mark.sample
 
@@ -294,3 +295,63 @@ async def test_a_page_goes_on_from_its_place_whatever_came_in_between(past: Past
         place = Place(Sort.TARGET, gone.target, gone.id)
         page = await request_lists.fetch_page(db, question, place, 50)
     assert [each.id for each in page] == expected[100:150]
+
+
+@pytest.mark.newest
+async def test_requests_are_taken_along_as_a_table_which_is_on_record(stage: Stage) -> None:
+    async with house_on(stage) as house, house.client_of(DEV) as dev:
+        conversation = "https://chat.example.com/archives/C01/p1767225600"
+        made = await dev.request(
+            "orders", "orders_reader", reason="=1+1\tand\nmore", conversation=conversation
+        )
+        await house.holding_of(OTHER_DEV)
+        async with house.client_of(REVIEWER) as reviewer:
+            await reviewer.approve(made.id, comment="fine")
+            table = b"".join([each async for each in reviewer.export_requests(requester=DEV)])
+        header, line = table.decode().splitlines()
+        row = dict(zip(header.split("\t"), line.split("\t"), strict=True))
+        assert (row["id"], row["state"], row["person"]) == (made.id, "approved", DEV)
+        assert row["reason"] == r"'=1+1\tand\nmore"
+        assert row["decisions"].startswith(f"{REVIEWER} approval 20")
+        assert row["grant"] == (await dev.get_request(made.id)).grant_id
+        assert row["conversation"] == made.conversation == conversation
+        assert (row["duration"], row["ended_at"]) == ("PT8H", "")
+        own = b"".join([each async for each in dev.export_requests()])
+        assert own == table
+    taken = await stage.query_ledger(
+        "SELECT array_agg(actor || ' ' || (data ->> 'what') || (data ->> 'only') ORDER BY seq) "
+        "FROM curfew.audit_events WHERE kind = 'record.read'"
+    )
+    assert taken == [f'{REVIEWER} requests["requester={DEV}"]', f"{DEV} requests[]"]
+
+
+@pytest.mark.newest
+async def test_the_list_goes_on_where_its_page_ended_and_nowhere_else(stage: Stage) -> None:
+    async with house_on(stage) as house, house.client_of(DEV) as dev:
+        made = [await dev.request("orders", "orders_reader", reason=f"no {n}") for n in range(3)]
+        first = await dev.list_requests(sort="oldest", limit=2)
+        assert first.next is not None
+        second = await dev.list_requests(sort="oldest", limit=2, after=first.next)
+        ids = [each.id for each in (*first.items, *second.items)]
+        assert (ids, second.next) == ([each.id for each in made], None)
+        found = await dev.list_requests(q=f"NO {made[1].id}")
+        assert [each.id for each in found.items] == [made[1].id]
+        async with house.client_of(REVIEWER) as reviewer:
+            assert len((await reviewer.list_requests(needs_me=True)).items) == 3
+        for query, field in (
+            (f"sort=newest&after={first.next}", "after"),
+            ("after=bm9uc2Vuc2U", "after"),
+            ("sort=reason", "sort"),
+            ("q=---", "q"),
+            ("q=" + "a+" * 11, "q"),
+            ("needs=you", "needs"),
+            ("requester=dev", "requester"),
+            ("since=2026-03-02T00:00:00Z&until=2026-03-01T00:00:00Z", "since"),
+            ("status=open", "status"),
+        ):
+            status, problem = await house.call(DEV, "GET", f"/v1/requests?{query}")
+            assert (status, problem["errors"][0]["field"]) == (422, field), problem
+        for conversation in ("http://chat.example.com", "https://", "https://a b", "javascript:1"):
+            wrong = {"target": "orders", "role": "orders_reader", "conversation": conversation}
+            status, problem = await house.call(DEV, "POST", "/v1/requests", wrong)
+            assert (status, problem["errors"][0]["field"]) == (422, "conversation")
