@@ -197,18 +197,12 @@ def _read_key(written: Any, sort: Sort) -> SortKey:
 
 
 def _key(request: AccessRequest, by: SortBy) -> SortKey:
-    match by:
-        case SortBy.AGE:
-            return None
-        case SortBy.TARGET:
-            return request.target
-        case SortBy.ROLE:
-            return request.role
-        case SortBy.PERSON:
-            return request.person.email
-        case SortBy.STATE:
-            return request.state
-        case SortBy.DURATION:
-            return request.duration
-        case SortBy.CLOSED:
-            return request.closed_at
+    keys: dict[SortBy, SortKey] = {
+        SortBy.TARGET: request.target,
+        SortBy.ROLE: request.role,
+        SortBy.PERSON: request.person.email,
+        SortBy.STATE: request.state,
+        SortBy.DURATION: request.duration,
+        SortBy.CLOSED: request.closed_at,
+    }
+    return keys.get(by)

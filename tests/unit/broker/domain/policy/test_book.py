@@ -74,6 +74,12 @@ def test_approvers_oversee_what_they_approve_even_while_it_is_disabled() -> None
     assert not BOOK.oversees("standing", LEAD, of=DEV)
 
 
+def test_who_agrees_like_others_decides_and_who_only_looks_on_does_not() -> None:
+    assert BOOK.decidable_by(LEAD) == ["leads", "off"]
+    assert BOOK.decidable_by(REVIEWER) == ["dba"]
+    assert BOOK.decidable_by(DEPLOY) == []
+
+
 def test_a_manager_oversees_their_own_people_only() -> None:
     assert BOOK.oversees("managers", LEAD, of=MANAGED)
     assert not BOOK.oversees("managers", LEAD, of=DEV)
