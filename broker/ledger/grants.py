@@ -14,7 +14,8 @@ from broker.domain.person import Person
 from broker.domain.statement.budget import Used
 from broker.domain.statement.conditions import conditions_from
 from broker.ledger.connection import Db
-from broker.ledger.sight import VISIBLE, Visible
+from broker.ledger.outcome_lists import GRANTS, Part, fetch_ids
+from broker.ledger.sight import Visible
 
 COLUMNS = """
     g.id, g.request_id, g.person_id, p.email, p.name AS person_name, g.target, g.database, g.role,
@@ -39,16 +40,12 @@ _INSERT = """
                                conditions)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 """
-_PAGE = f"""
+_EACH_WITH_LOGIN = f"""
     SELECT {COLUMNS}, l.name AS login, g.rows_sent, g.bytes_sent
       FROM curfew.grants g
       JOIN curfew.people p ON p.id = g.person_id
-      JOIN curfew.requests r ON r.id = g.request_id
       LEFT JOIN curfew.logins l ON l.grant_id = g.id
-     WHERE {VISIBLE}
-       AND ($7::text IS NULL OR g.state = $7)
-       AND ($8::text IS NULL OR g.id < $8)
-     ORDER BY g.id DESC LIMIT $9
+     WHERE g.id = ANY ($1) ORDER BY g.id DESC
 """  # noqa: S608  (constant text)
 _HELD = f"""
     SELECT {COLUMNS}, l.name AS login, l.stable_name, g.rows_sent, g.bytes_sent, r.policy,
@@ -181,7 +178,13 @@ async def fetch_page(
 ) -> list[tuple[Grant, str | None, Used]]:
     """Return at most `limit` grants that a person may see, newest first, with the names of their
     logins and what was used."""
-    rows = await db.fetch(_PAGE, *visible.arguments, state, before, limit)
+    part = Part(
+        equal={} if state is None else {"state": state},
+        before=before,
+        few=state not in {None, GrantState.ENDED},
+    )
+    ids = await fetch_ids(db, GRANTS, visible, part, limit)
+    rows = await db.fetch(_EACH_WITH_LOGIN, ids)
     return [(from_row(row), row["login"], used_of(row)) for row in rows]
 
 

@@ -9,8 +9,8 @@ What somebody may see is walked along several indexes at once, merged: of their 
 what they asked for others, and of each policy that they decide under.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
@@ -19,6 +19,15 @@ from broker.domain.request_list import Place, Search, Sort, SortBy, Wanted
 from broker.ledger import requests
 from broker.ledger.connection import Db
 from broker.ledger.sight import Deciding, Visible
+from broker.ledger.ways import (
+    Arguments,
+    all_of,
+    lanes_of_person,
+    lanes_seen,
+    of_person,
+    open_to,
+    seen,
+)
 
 # So many rows are walked along, and so many more for each row of the page. A page of 50 is then
 # found that way if more than 1 of 250 requests is wanted; what is rarer is soon gathered.
@@ -53,11 +62,6 @@ _GATHERING = """
     SET LOCAL enable_sort = on; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = on
 """
 _PERSON = "SELECT id FROM curfew.people WHERE email = $1"
-# Of an extension who asked for the grant counts, since an approver may extend it themselves.
-_ASKED_BY = """
-    coalesce((SELECT o.requester_id FROM curfew.grants g JOIN curfew.requests o
-                ON o.id = g.request_id WHERE g.id = r.extends), r.requester_id)
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,21 +97,10 @@ async def fetch_page(
 
 async def count_open_to(db: Db, deciding: Deciding, now: datetime) -> int:
     """Return how many pending requests wait for this person's own decision."""
-    arguments = _Arguments()
-    conditions = " AND ".join(_open_to(arguments, deciding, now))
+    arguments = Arguments()
+    conditions = all_of(open_to(arguments, deciding, now))
     query = f"SELECT count(*) FROM curfew.requests r WHERE {conditions}"  # noqa: S608
     return int(await db.fetchval(query, *arguments.values))
-
-
-@dataclass(slots=True)
-class _Arguments:
-    """The arguments of one statement, as it is written."""
-
-    values: list[object] = field(default_factory=list)
-
-    def put(self, value: object) -> str:
-        self.values.append(value)
-        return f"${len(self.values)}"
 
 
 class _Search:
@@ -150,7 +143,7 @@ class _Statement:
         self._after = after
         self._wanted = question.wanted
         self._requester_id = requester_id
-        self._arguments = _Arguments()
+        self._arguments = Arguments()
         self._put = self._arguments.put
         self._key = _KEYS.get(question.sort.by)
 
@@ -164,25 +157,25 @@ class _Statement:
         stretch = f"ORDER BY {order} LIMIT {_STRETCH + _STRETCH_OF_ROW * limit}"
         # Each lane has its own order, so that they are merged as they are read, and not sorted.
         lanes = " UNION ALL ".join(
-            f"(SELECT r.* FROM curfew.requests r WHERE {_all(lane)} {stretch})"  # noqa: S608
+            f"(SELECT r.* FROM curfew.requests r WHERE {all_of(lane)} {stretch})"  # noqa: S608
             for lane in self._lanes()
         )
         return f"""
             SELECT r.id FROM (SELECT r.* FROM ({lanes}) AS r {stretch}) AS r
-             WHERE {_all(self._conditions())} ORDER BY {order} LIMIT {limit}
+             WHERE {all_of(self._conditions())} ORDER BY {order} LIMIT {limit}
         """  # noqa: S608
 
     def counting(self) -> str:
         """Count what has to be looked at to gather all that is wanted, as far as indexes say."""
         lanes = " UNION ALL ".join(
-            f"(SELECT FROM curfew.requests r WHERE {_all(lane)} LIMIT {_FEW + 1})"
+            f"(SELECT FROM curfew.requests r WHERE {all_of(lane)} LIMIT {_FEW + 1})"
             for lane in self._lanes_by_age()
         )
         return f"SELECT count(*) FROM ({lanes}) AS r"  # noqa: S608
 
     def gathering(self, limit: int) -> str:
         """Of all that is wanted, return what comes next in the list."""
-        conditions = _all([*self._conditions(), *self._beyond()])
+        conditions = all_of([*self._conditions(), *self._beyond()])
         key = f", {self._key} AS key" if self._key else ""
         return f"""
             SELECT r.id
@@ -221,37 +214,11 @@ class _Statement:
         if self._wanted.open_to_them or self._wanted.state is RequestState.PENDING:
             yield [self._equal("state", RequestState.PENDING)]  # there are few
         elif self._requester_id is not None:
-            yield from self._lanes_of(self._requester_id)
+            yield from lanes_of_person(self._arguments, self._requester_id)
         elif visible.everything or len(visible.policies) + len(visible.on_call) > _MOST_LANES:
             yield [self._equal(*each) for each in list(self._named())[:1]]
         else:
-            yield from self._lanes_of(visible.person.id)
-            yield from self._lanes_decided(visible)
-
-    def _lanes_of(self, person_id: str) -> Iterator[list[str]]:
-        yield [f"r.person_id = {self._put(person_id)}"]
-        yield [f"r.requester_id = {self._put(person_id)}", "r.requester_id <> r.person_id"]
-
-    def _lanes_decided(self, visible: Visible) -> Iterator[list[str]]:
-        def others() -> str:
-            return f"NOT {self._of(visible.person.id)}"
-
-        for policy in visible.policies:
-            yield [f"r.policy = {self._put(policy)}", others()]
-        if visible.managed:
-            new = f"r.policy <> ALL ({self._put(visible.policies)})"
-            yield [*self._managed(visible), new, others()]
-        for policy in set(visible.on_call) - set(visible.policies):
-            lane = ["r.escalated_at IS NOT NULL", f"r.policy = {self._put(policy)}", others()]
-            if policy in visible.managed:
-                lane.append(f"r.person_manager IS DISTINCT FROM {self._put(visible.person.email)}")
-            yield lane
-
-    def _managed(self, visible: Visible) -> list[str]:
-        return [
-            f"r.person_manager = {self._put(visible.person.email)}",
-            f"r.policy = ANY ({self._put(visible.managed)})",
-        ]
+            yield from lanes_seen(self._arguments, visible)
 
     def _beyond(self) -> Iterator[str]:
         after = self._after
@@ -274,14 +241,14 @@ class _Statement:
 
     def _conditions(self) -> Iterator[str]:
         wanted = self._wanted
-        yield from self._seen(self._question.visible)
+        yield from seen(self._arguments, self._question.visible)
         yield from (self._equal(*each) for each in self._named())
         if self._requester_id is not None:
-            yield self._of(self._requester_id)
+            yield of_person(self._arguments, self._requester_id)
         yield from self._in_time()
         yield from self._found(wanted.search)
         if wanted.open_to_them:
-            yield from _open_to(self._arguments, self._question.deciding, self._question.now)
+            yield from open_to(self._arguments, self._question.deciding, self._question.now)
 
     def _named(self) -> Iterator[tuple[str, str]]:
         """Yield what has to be equal, the rarest first."""
@@ -297,16 +264,6 @@ class _Statement:
 
     def _equal(self, column: str, value: str) -> str:
         return f"r.{column} = {self._put(value)}"
-
-    def _seen(self, visible: Visible) -> Iterator[str]:
-        if visible.everything:
-            return
-        ways = [self._of(visible.person.id), *_decided(self._arguments, visible)]
-        yield f"({' OR '.join(ways)})"
-
-    def _of(self, person_id: str) -> str:
-        own, asked = self._lanes_of(person_id)
-        return f"({own[0]} OR ({_all(asked)}))"
 
     def _in_time(self) -> Iterator[str]:
         """Ids are in the order of time, and indexed; moments are exact."""
@@ -332,34 +289,6 @@ class _Statement:
         for grant_id in search.grant_ids:
             gave = f"(SELECT request_id FROM curfew.grants WHERE id = {self._put(grant_id)})"  # noqa: S608
             yield f"(r.id = {gave} OR r.extends = {self._put(grant_id)})"
-
-
-def _decided(arguments: _Arguments, of: Visible | Deciding) -> Iterator[str]:
-    """Yield the ways in which requests are somebody's to decide."""
-    put = arguments.put
-    if of.policies:
-        yield f"r.policy = ANY ({put(of.policies)})"
-    if of.managed:
-        manager = f"r.person_manager = {put(of.person.email)}"
-        yield f"({manager} AND r.policy = ANY ({put(of.managed)}))"
-    if of.on_call:
-        yield f"(r.escalated_at IS NOT NULL AND r.policy = ANY ({put(of.on_call)}))"
-
-
-def _open_to(arguments: _Arguments, deciding: Deciding, now: datetime) -> Iterator[str]:
-    put = arguments.put
-    me = deciding.person.id
-    yield "r.state = 'pending'"
-    yield f"r.lapses_at > {put(now)}"
-    yield f"({' OR '.join(_decided(arguments, deciding)) or 'false'})"
-    others = f"r.person_id <> {put(me)} AND {_ASKED_BY} <> {put(me)}"
-    yield f"(r.policy = ANY ({put(deciding.one_party)}) OR ({others}))"
-    decided = f"d.request_id = r.id AND d.decider_id = {put(me)}"
-    yield f"NOT EXISTS (SELECT FROM curfew.decisions d WHERE {decided})"
-
-
-def _all(conditions: Iterable[str]) -> str:
-    return " AND ".join(conditions) or "true"
 
 
 def _id_at(moment: datetime, slack: timedelta) -> str:

@@ -10,7 +10,8 @@ import asyncpg
 from broker.domain.events import Event, SessionClosed
 from broker.domain.network import Address
 from broker.ledger.connection import Db
-from broker.ledger.sight import VISIBLE, Visible
+from broker.ledger.outcome_lists import SESSIONS, Part, fetch_ids
+from broker.ledger.sight import Visible
 
 _SELECT = """
     SELECT s.id, s.grant_id, p.email, g.target, g.database, g.role, s.worker_id,
@@ -20,15 +21,7 @@ _SELECT = """
       JOIN curfew.grants g ON g.id = s.grant_id
       JOIN curfew.people p ON p.id = g.person_id
 """
-_PAGE = f"""
-    {_SELECT}
-      JOIN curfew.requests r ON r.id = g.request_id
-     WHERE {VISIBLE}
-       AND ($7::text IS NULL OR s.grant_id = $7)
-       AND ($8::boolean IS NULL OR (s.ended_at IS NULL) = $8)
-       AND ($9::text IS NULL OR s.id < $9)
-     ORDER BY s.id DESC LIMIT $10
-"""
+_OPEN_OR_ENDED = {None: "true", True: "x.ended_at IS NULL", False: "x.ended_at IS NOT NULL"}
 # One statement, so that letting somebody in costs one round trip. A grant that is to be pinned
 # takes the address of whoever comes first: the others wait for the row, and find it taken.
 _OPEN = """
@@ -265,8 +258,14 @@ async def fetch_page(
     limit: int,
 ) -> list[SessionRow]:
     """Return at most `limit` sessions that a person may see, newest first."""
-    rows = await db.fetch(_PAGE, *visible.arguments, grant_id, is_open, before, limit)
-    return [_session(row) for row in rows]
+    part = Part(
+        equal={} if grant_id is None else {"grant_id": grant_id},
+        condition=_OPEN_OR_ENDED[is_open],
+        before=before,
+        few=grant_id is not None or is_open is True,
+    )
+    found = await fetch(db, await fetch_ids(db, SESSIONS, visible, part, limit))
+    return found[::-1]
 
 
 async def count(db: Db, grant_id: str) -> Counted:

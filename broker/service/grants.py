@@ -26,7 +26,7 @@ from broker.domain.request import Verdict
 from broker.domain.statement.budget import NOTHING, Used
 from broker.ledger import audit, findings, grants, logins, requests, usage
 from broker.ledger.channel import notify_grant
-from broker.ledger.connection import Db, reading, transaction
+from broker.ledger.connection import Db, reading, searching, transaction
 from broker.ledger.findings import StoredFinding
 from broker.ledger.logins import Login
 from broker.service.approvals import Approvals
@@ -102,7 +102,7 @@ class Grants:
     ) -> list[GrantDetails]:
         """Return the person's grants, and unless `only_own` others they may see, newest first."""
         visible = only_own_of(person) if only_own else await visible_to(self._context, person)
-        async with transaction(self._context.ledger) as db:
+        async with searching(self._context.ledger) as db:
             page = await grants.fetch_page(db, visible, state=state, before=before, limit=limit)
             return [GrantDetails(*each) for each in page]
 

@@ -11,7 +11,7 @@ from broker.domain.person import SYSTEM, Person
 from broker.domain.statement.held_commit import CommitDecision
 from broker.ledger import audit, held_commits, sessions
 from broker.ledger.channel import notify_session
-from broker.ledger.connection import Db, reading, transaction
+from broker.ledger.connection import Db, reading, searching, transaction
 from broker.ledger.sessions import SessionRow
 from broker.service.context import Context
 from broker.service.visible import find_session, require_ender, visible_to
@@ -38,7 +38,7 @@ class Sessions:
     ) -> list[SessionRow]:
         """Return the sessions that the person may see, newest first."""
         visible = await visible_to(self._context, person)
-        async with transaction(self._context.ledger) as db:
+        async with searching(self._context.ledger) as db:
             return await sessions.fetch_page(
                 db,
                 visible,

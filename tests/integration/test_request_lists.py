@@ -106,7 +106,7 @@ def _consent(chance: random.Random, request: AccessRequest) -> Decision:
 
 
 @asynccontextmanager
-async def _past(stage: Stage, length: int) -> AsyncIterator[Past]:
+async def past_on(stage: Stage, length: int) -> AsyncIterator[Past]:
     chance = random.Random(length)  # noqa: S311
     made = tuple(_made(chance, number) for number in range(length))
     decisions = [_consent(chance, each) for each in chance.sample(made, length // 2)]
@@ -127,11 +127,11 @@ async def _past(stage: Stage, length: int) -> AsyncIterator[Past]:
 @pytest.fixture
 async def past(server: Server, tmp_path: Any) -> AsyncIterator[Past]:
     await prepare(server)
-    async with set_up(server, tmp_path) as stage, _past(stage, 300) as past:
+    async with set_up(server, tmp_path) as stage, past_on(stage, 300) as past:
         yield past
 
 
-def _sights(chance: random.Random) -> Visible:
+def sights(chance: random.Random) -> Visible:
     def some(most: int) -> list[str]:
         return chance.sample(_POLICIES, chance.randrange(most))
 
@@ -238,7 +238,7 @@ def _is_open_to(past: Past, deciding: Deciding, each: AccessRequest) -> bool:
 
 def _questions(chance: random.Random, past: Past, count: int) -> Iterator[Question]:
     for number in range(count):
-        visible = _sights(chance)
+        visible = sights(chance)
         yield Question(
             visible=visible,
             wanted=_wanted(chance, past.requests) if number % 10 else Wanted(),
