@@ -1,18 +1,40 @@
-"""A window of a browser, and what it complains about."""
+"""A window of a browser, what it complains about, and what it asks for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
 
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    Response,
+)
+
+from tests.support.service import Service
 
 _SERIOUS = ("serious", "critical")
+# What a browser says of every answer that is no success: those that are not a page's own are
+# complained about by themselves.
+_OF_AN_ANSWER = "Failed to load resource"
+_AXE_IS_THERE = "typeof axe !== 'undefined'"
+_RUN_AXE = "(rules) => axe.run({resultTypes: ['violations'], ...rules})"
+ONLY_CONTRAST: Mapping[str, Any] = {"runOnly": ["color-contrast"]}
 
 
 @dataclass(slots=True)
 class Complaints:
-    """What a browser says on its console, and dialogs that somebody's script opened."""
+    """What went wrong in a browser: scripts that it would not run, or that failed, answers to
+    something other than a page, dialogs that somebody's script opened. And whom it asked for
+    anything."""
 
     found: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +49,11 @@ class Window:
         """Pass over what was complained about so far: it was meant to be."""
         self.complaints.found.clear()
 
-    def serious_faults(self) -> list[str]:
+    def serious_faults(self, rules: Mapping[str, Any] | None = None) -> list[str]:
         """Return what somebody with a screen reader, or little sight, would stumble over."""
-        report = Axe().run(self.page).response
+        if not self.page.evaluate(_AXE_IS_THERE):
+            self.page.evaluate(AXE_SCRIPT)
+        report = self.page.evaluate(_RUN_AXE, dict(rules or {}))
         return [
             f"{each['id']}: {node['target']} {node.get('failureSummary', '')}"
             for each in report["violations"]
@@ -42,15 +66,31 @@ def watch(context: BrowserContext) -> Complaints:
     complaints = Complaints()
 
     def on_console(message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.type == "error" and not message.text.startswith(_OF_AN_ANSWER):
             complaints.found.append(f"console: {message.text}")
+
+    def on_response(response: Response) -> None:
+        if (
+            response.status >= HTTPStatus.BAD_REQUEST
+            and not response.request.is_navigation_request()
+        ):
+            complaints.found.append(f"{response.status}: {response.url}")
+
+    def on_dialog(dialog: Dialog) -> None:
+        complaints.found.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def on_page(page: Page) -> None:
         page.on("pageerror", lambda error: complaints.found.append(f"error: {error}"))
         page.on("console", on_console)
-        page.on("dialog", lambda dialog: complaints.found.append(f"dialog: {dialog.message}"))
+        page.on("dialog", on_dialog)
+
+    def on_request(request: Request) -> None:
+        complaints.asked.append(request.url)
 
     context.on("page", on_page)
+    context.on("request", on_request)
+    context.on("response", on_response)
     return complaints
 
 
@@ -63,3 +103,21 @@ def sign_in(context: BrowserContext, token: str | None) -> Page:
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url("**/")
     return page
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """One window for each person, and one for strangers, all with the same options."""
+
+    browser: Browser
+    service: Service
+    options: Mapping[str, Any]
+    opened: dict[str | None, Window] = field(default_factory=dict)
+
+    def of(self, email: str | None) -> Window:
+        if email not in self.opened:
+            context = self.browser.new_context(base_url=self.service.api_url, **self.options)
+            complaints = watch(context)
+            token = self.service.tokens[email] if email is not None else None
+            self.opened[email] = Window(sign_in(context, token), complaints)
+        return self.opened[email]

@@ -9,20 +9,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from secrets import token_bytes
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import asyncpg
 import psycopg
+import yaml
 
 from api.client import Client
 from api.schemas import GrantView
-from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
+from tests.support.people import HOUR
 from tests.support.servers import Server, find_sources
 from tests.support.service import Access, Service, run_service
+from tests.support.showcase_past import fill_past
 from tests.support.stage import DEV, OTHER_DEV, REVIEWER, SECOND_REVIEWER, Stage, set_up_apart
 
 OPERATOR, AUDITOR = "operator@example.com", "auditor@example.com"
@@ -40,6 +40,39 @@ IDENTITY = {
     "operators": {"groups": ["platform"]},
     "auditors": {"people": [AUDITOR]},
 }
+POLICIES: dict[str, Any] = {
+    "approvers": {"groups": ["dba"]},
+    "policies": [
+        {
+            "name": "readers",
+            "requesters": {"anyone": True},
+            "resources": [{"target": "orders", "role": "orders_reader"}],
+            "max_duration": "8h",
+            "default_duration": "1h",
+            "session": {"read_only": True, "statement_timeout": "10m"},
+            "statements": {"budget": {"rows": 500_000, "bytes": "1GB"}},
+        },
+        {
+            "name": "writers",
+            "requesters": {"groups": ["developers"]},
+            "resources": [{"target": "orders", "role": "orders_writer"}],
+            "max_duration": "1h",
+            "require": ["reason"],
+            "statements": {"commit_gate": {"rows": 1_000, "by": "approver"}, "refuse": ["copy"]},
+        },
+        {
+            "name": "owners",
+            "requesters": {"groups": ["developers"]},
+            "resources": [{"target": "orders", "role": "orders_owner"}],
+            "approval": {
+                "from": [{"groups": ["dba"], "count": 2}],
+                "break_glass": {"groups": ["dba"]},
+            },
+            "max_duration": "1h",
+            "require": ["reason"],
+        },
+    ],
+}
 _MORE_APPLICATION = """
     SET ROLE orders_owner;
     CREATE TABLE shop.customers (id int PRIMARY KEY, name text, email text, card_number text);
@@ -56,36 +89,19 @@ _MORE_APPLICATION = """
     RESET ROLE;
     ANALYZE shop.customers, shop.invoices, shop.orders;
 """
-_ASKED = """
-    INSERT INTO curfew.requests (id, person_id, requester_id, person_groups, target, database, role,
-                                 duration, reason, source, policy, why, state, created_at,
-                                 lapses_at, closed_at)
-    SELECT $1, p.id, p.id, ARRAY['developers'], 'orders', $3, $4, interval '1 hour', $5, $6, $7,
-           ARRAY['as the policy says'], $8, $9, $9::timestamptz + interval '1 day', $10
-      FROM curfew.people p WHERE p.email = $2
-"""
-_DECIDED = """
-    INSERT INTO curfew.decisions (id, request_id, decider_id, verdict, comment, decided_at)
-    SELECT $1, $2, p.id, $3, '', $4 FROM curfew.people p WHERE p.email = $5
-"""
-_GIVEN = """
-    INSERT INTO curfew.grants (id, request_id, person_id, target, database, role, state, granted_at,
-                               expires_at, end_reason, ended_at, duration)
-    SELECT $1, r.id, r.person_id, r.target, r.database, r.role, 'ended', r.closed_at,
-           r.closed_at + r.duration, 'expired', r.closed_at + r.duration, r.duration
-      FROM curfew.requests r WHERE r.id = $2
-"""
-_REASONS = ("a customer's order", "the nightly report", "an invoice is wrong", "a slow query")
-_STATES = ("approved", "approved", "denied", "approved", "cancelled", "approved", "lapsed")
 
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:
-    """Where there is something to see."""
+    """Where there is something to see: ids."""
 
     ended_request: str
     ended_session: str
     pending_request: str
+    active_request: str
+    open_session: str
+    urgent_request: str
+    """Granted by one person who broke the glass, and not reviewed yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +116,11 @@ def run_showcase(server: Server, folder: Path, **changes: Any) -> Iterator[Showc
     with ExitStack() as stack:
         stage = stack.enter_context(set_up_apart(server, folder))
         asyncio.run(_prepare(stage))
-        service = stack.enter_context(run_service(stage, PEOPLE, identity=IDENTITY, **changes))
+        (stage.folder / "showcase.yaml").write_text(yaml.safe_dump(POLICIES))
+        settings = {"identity": IDENTITY, "policies": {"file": "showcase.yaml"}, **changes}
+        service = stack.enter_context(run_service(stage, PEOPLE, **settings))
         landmarks, sessions = asyncio.run(_fill(service))
-        asyncio.run(_fill_past(stage))
+        asyncio.run(fill_past(stage))
         for each in sessions:
             stack.callback(each.close)
         yield Showcase(service, landmarks)
@@ -114,50 +132,6 @@ async def _prepare(stage: Stage) -> None:
         await connection.execute(_MORE_APPLICATION)
     finally:
         await connection.close()
-
-
-async def _fill_past(stage: Stage) -> None:
-    """Some weeks of other days, so that there is something to draw."""
-    today = datetime.now(UTC).replace(microsecond=0)
-    connection = await stage.server.connect(stage.ledger_database)
-    try:
-        for day in range(40, 0, -1):
-            for number in range(0 if day % 7 in (0, 6) else 3 + day * 7 % 9):
-                at = today - timedelta(days=day, minutes=37 * number)
-                await _put(connection, stage.target_database, at, day + number)
-    finally:
-        await connection.close()
-
-
-async def _put(
-    connection: "asyncpg.Connection[asyncpg.Record]", database: str, at: datetime, number: int
-) -> None:
-    request_id, state = _id(IdKind.REQUEST, at), _STATES[number % len(_STATES)]
-    writes = number % 3 == 0
-    closed_at = at + timedelta(minutes=2 + number * 13 % 75)
-    await connection.execute(
-        _ASKED,
-        request_id,
-        (DEV, OTHER_DEV)[number % 2],
-        database,
-        "orders_writer" if writes else "orders_reader",
-        _REASONS[number % len(_REASONS)],
-        f"192.0.2.{1 + number % 9}",
-        "writers" if writes else "readers",
-        state,
-        at,
-        closed_at,
-    )
-    if state in ("approved", "denied"):
-        verdict = "approval" if state == "approved" else "denial"
-        decision_id = _id(IdKind.DECISION, closed_at)
-        await connection.execute(_DECIDED, decision_id, request_id, verdict, closed_at, REVIEWER)
-    if state == "approved":
-        await connection.execute(_GIVEN, _id(IdKind.GRANT, closed_at), request_id)
-
-
-def _id(kind: IdKind, at: datetime) -> str:
-    return new_id(kind, at, token_bytes(RANDOM_BYTES))
 
 
 async def _fill(
@@ -175,6 +149,10 @@ async def _fill(
             "orders_writer", duration=timedelta(minutes=45), email=OTHER_DEV
         )
         sessions = [_working(access), _working(writer)]
+        _leave_running(sessions[0], "SELECT pg_sleep(3600), 'until the end' AS waits")
+        sessions[1].execute("BEGIN")
+        sessions[1].execute("UPDATE shop.invoices SET total = total + 1 WHERE id <= 2000")
+        _leave_running(sessions[1], "COMMIT")
         denied = await other.request("orders", "orders_owner", reason="to look around")
         await reviewer.deny(denied.id, reason="orders_reader is enough for that")
         pending = await dev.request(
@@ -191,10 +169,25 @@ async def _fill(
             duration=timedelta(hours=1),
             reason="Migration 0042: a column for the tax rate",
         )
+        urgent = await other.request(
+            "orders", "orders_owner", reason="Nobody can order: a lock that nobody holds"
+        )
+        await second.approve(
+            urgent.id, break_glass=True, comment="Nobody else is awake", duration=HOUR / 2
+        )
         withdrawn = await other.request("orders", "orders_reader", duration=timedelta(hours=8))
         await other.cancel(withdrawn.id)
         (session,) = (await dev.list_sessions(grant_id=ended.id)).items
-    return Landmarks(ended.request_id, session.id, pending.id), sessions
+        (open_one,) = (await dev.list_sessions(grant_id=access.grant.id)).items
+    landmarks = Landmarks(
+        ended_request=ended.request_id,
+        ended_session=session.id,
+        pending_request=pending.id,
+        active_request=access.grant.request_id,
+        open_session=open_one.id,
+        urgent_request=urgent.id,
+    )
+    return landmarks, sessions
 
 
 async def _ended_access(service: Service, dev: Client, reviewer: Client) -> GrantView:
@@ -209,7 +202,8 @@ async def _ended_access(service: Service, dev: Client, reviewer: Client) -> Gran
     access = service.access_of(grant, await dev.hand_out(grant.id))
     with access.connect() as session:
         session.execute("SELECT id, item FROM shop.orders WHERE id = 17")
-        session.execute("UPDATE shop.orders SET item = 'item 18' WHERE id = 17")
+        with session.transaction():
+            session.execute("UPDATE shop.orders SET item = 'item 18' WHERE id = 17")
         for wrong in ("DROP TABLE shop.orders", "SELECT * FROM shop.nothing"):
             with suppress(psycopg.Error):
                 session.execute(wrong)
@@ -223,6 +217,11 @@ def _working(access: Access) -> "psycopg.Connection[tuple[Any, ...]]":
         "SELECT id, total FROM shop.invoices WHERE paid_at > '2026-08-01' ORDER BY total DESC"
     )
     return session
+
+
+def _leave_running(session: "psycopg.Connection[tuple[Any, ...]]", statement: str) -> None:
+    """Send it, and wait for nothing."""
+    session.pgconn.send_query(statement.encode())
 
 
 def _main() -> None:
