@@ -1,8 +1,8 @@
-"""A ledger with the requests of five years: by thousands of people, for hundreds of roles, with what
-was decided about them, and what was given. Few are pending, and most grants are over.
+"""A ledger with the requests of five years: by thousands of people, for hundreds of roles, with
+what was decided about them, and what was given. Few are pending, and most grants are over.
 
-Made by SQL, always the same. People, roles, policies and words are used as they are everywhere: some
-much, most little, and a few only for a while.
+Made by SQL, always the same. People, roles, policies and words are used as they are everywhere:
+some much, most little, and a few only for a while.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,14 @@ import asyncpg
 _PEOPLE = 5_000
 _TARGETS = 200
 POLICIES = 40
+NEWCOMER = "person.5000@example.com"
+"""Has three requests."""
 
 _INDEXES = """
     SELECT c.relname AS name, pg_get_indexdef(i.indexrelid) AS definition
       FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-     WHERE i.indrelid = ANY ('{curfew.requests,curfew.grants,curfew.decisions}'::regclass[])
+     WHERE i.indrelid IN ('curfew.requests'::regclass, 'curfew.grants'::regclass,
+                          'curfew.decisions'::regclass, 'curfew.sessions'::regclass)
        AND NOT i.indisunique
 """
 # `typed_id` as broker.domain.ids makes them; `some` picks an element, the first ones mostly.
@@ -38,18 +41,20 @@ _TOOLS = """
         SELECT words[1 + floor(array_length(words, 1) * chance * chance)::integer]
     $$
 """
-_VERBS = "check fix repair compare export look clean backfill verify reproduce".split()
+_VERBS = "check fix repair compare export look clean backfill verify reproduce"
 _NOUNS = (
-    "orders invoices customers totals refunds payments reports addresses prices stocks shipments "
-    "accounts balances taxes vouchers carts returns labels contracts ledgers"
-).split()
-_PROJECTS = "heron osprey kestrel merlin harrier goshawk buzzard kite falcon eagle".split()
+    "orders invoices customers totals refunds payments reports addresses prices "
+    "stocks shipments accounts balances taxes vouchers carts returns labels contracts ledgers"
+)
+_PROJECTS = "heron osprey kestrel merlin harrier goshawk buzzard kite falcon eagle"
+
+_WORDS = (_VERBS.split(), _NOUNS.split(), _PROJECTS.split())
 
 _FILL_PEOPLE = f"""
     INSERT INTO curfew.people (id, email, name, created_at, handle, kind)
     SELECT 'per_' || lpad(n::text, 16, '0'), 'person.' || lpad(n::text, 4, '0') || '@example.com',
            'Person ' || n, now() - interval '6 years', 'person.' || n, 'human'
-      FROM generate_series(0, {_PEOPLE - 1}) AS n
+      FROM generate_series(0, {_PEOPLE}) AS n
 """
 _FILL_REQUESTS = f"""
     WITH drawn AS MATERIALIZED (
@@ -60,8 +65,10 @@ _FILL_REQUESTS = f"""
                      - interval '1 minute' AS at
           FROM generate_series(1, $1::bigint) AS n
     ), made AS (
-        SELECT d.*, floor({_PEOPLE} * who * who * who)::integer AS person,
-               'target-' || lpad(floor({_TARGETS} * what * what)::text, 3, '0') AS target,
+        SELECT d.*, CASE WHEN n % ($1 / 3) = 0 THEN {_PEOPLE}
+                    ELSE floor({_PEOPLE} * who * who * who)::integer END AS person,
+               'target-' || lpad((floor({_TARGETS} * what * what)::integer * 37 % {_TARGETS})::text,
+                                 3, '0') AS target,
                CASE WHEN which < 0.7 THEN 'reader' WHEN which < 0.95 THEN 'writer'
                     ELSE 'owner' END AS role,
                CASE WHEN n > $1 - 2000 AND state < 0.5 THEN 'pending'
@@ -118,6 +125,13 @@ _FILL_GRANTS = """
            CASE WHEN closed_at + duration < now() THEN closed_at + duration END, kind, networks
       FROM curfew.requests WHERE state = 'approved'
 """
+_FILL_SESSIONS = """
+    INSERT INTO curfew.sessions (id, grant_id, worker_id, client_address, client_application,
+        started_at, ended_at, end_reason, bytes_from_client, bytes_to_client)
+    SELECT 'ses_' || substr(id, 5), id, 'wrk_1', '10.1.1.7', 'psql', granted_at,
+           granted_at + interval '9 minutes', 'client left', 1000, 100000
+      FROM curfew.grants WHERE state = 'ended'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +141,7 @@ class Filled:
     requests: int
     decisions: int
     grants: int
+    sessions: int
 
 
 async def fill(db: "asyncpg.Connection[asyncpg.Record]", count: int) -> Filled:
@@ -139,9 +154,10 @@ async def fill(db: "asyncpg.Connection[asyncpg.Record]", count: int) -> Filled:
         await db.execute(f"DROP INDEX curfew.{each['name']}")
     await db.execute(_FILL_PEOPLE)
     made = [
-        await db.execute(_FILL_REQUESTS, count, _VERBS, _NOUNS, _PROJECTS, timeout=1800),
+        await db.execute(_FILL_REQUESTS, count, *_WORDS, timeout=1800),
         await db.execute(_FILL_DECISIONS, timeout=1800),
         await db.execute(_FILL_GRANTS, timeout=1800),
+        await db.execute(_FILL_SESSIONS, timeout=1800),
     ]
     for each in indexes:
         await db.execute(each["definition"], timeout=1800)

@@ -5,14 +5,12 @@ Prints JSON; exits 1 if a bar is missed, 2 if nothing could be measured. See ben
 
 import argparse
 import asyncio
-import os
-import re
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from errors import CannotMeasure
+from processes import broker_process, memory_bytes
 from product import DEBIAN_BINARIES, LEDGER, Product, run_product
 from script import Report, miss, ms, positive, run, say
 
@@ -29,6 +27,7 @@ MIN_ROWS_PER_S = 5_000.0  # the broker, the ledger and who reads, all on two CPU
 MAX_GROWTH_MB = 64.0
 
 _BATCH = 5_000
+_MB = 1 << 20
 _SESSIONS = 20
 _TEXT = "SELECT id, item, price FROM shop.orders WHERE customer = $1 AND day > $2 -- {}"
 _DONE = Outcome(
@@ -74,7 +73,7 @@ def _statement(number: int, began: datetime) -> Statement:
 
 
 async def _export(client: Client, broker: int, count: int, layout: str) -> Report:
-    before, began = _memory_mb(broker, "VmRSS"), time.perf_counter()
+    before, began = memory_bytes(broker, "VmRSS"), time.perf_counter()
     size = lines = 0
     what = "all" if layout == "jsonl" else "statements"
     async for piece in client.export_record(what=what, layout=layout):
@@ -88,8 +87,8 @@ async def _export(client: Client, broker: int, count: int, layout: str) -> Repor
         "seconds": round(took, 2),
         "rows_per_s": round(count / took),
         "mb": round(size / 1e6, 1),
-        "broker_mb_before": round(before, 1),
-        "broker_mb_at_most": round(_memory_mb(broker, "VmHWM"), 1),
+        "broker_mb_before": round(before / _MB, 1),
+        "broker_mb_at_most": round(memory_bytes(broker, "VmHWM") / _MB, 1),
     }
 
 
@@ -101,27 +100,10 @@ async def _search(client: Client, count: int) -> Report:
     return {"search_ms": ms(time.perf_counter() - began), "in_rows": count}
 
 
-def _broker() -> int:
-    """Return the pid of the service that we run."""
-    task = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
-    for pid in task.read_text().split():
-        if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-            return int(pid)
-    raise CannotMeasure("the service is nowhere to be seen")
-
-
-def _memory_mb(pid: int, what: str) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(rf"^{what}:\s+(\d+) kB", status, re.MULTILINE)
-    if found is None:
-        raise CannotMeasure(f"/proc does not say {what}")
-    return int(found[1]) / 1024
-
-
 async def _measure(product: Product, count: int) -> Report:
     say(f"putting {count:,} statements on record …")
     await _fill(product, count)
-    broker = _broker()
+    broker = broker_process()
     exports = []
     async with product.people() as people:
         for layout in ("jsonl", "csv"):
