@@ -92,7 +92,10 @@ def _print_next_steps(site: "Site", psql: str) -> None:
   pgcurfew ls
   pgcurfew relinquish GRANT
 
-The API is at {site.api_url}, the proxy at localhost:{site.proxy_port}.
+[bold]In a browser[/]: {site.api_url}, signed in with either token. A private window is somebody
+else: ask in one, and approve in the other.
+
+The API is at {site.api_url}/docs, the proxy at localhost:{site.proxy_port}.
 Settings: {site.config}
 Log:      {site.home / "pgcurfew.log"}
 Ctrl-C stops everything and removes it.""",  # noqa: S608  (for people to type)
