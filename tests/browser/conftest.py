@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, find_chromium
 from tests.browser.window import Window, sign_in, watch
@@ -13,6 +13,8 @@ from tests.support.servers import Server
 from tests.support.service import Service, run_service
 from tests.support.showcase import IDENTITY, PEOPLE
 from tests.support.stage import set_up_apart
+
+expect.set_options(timeout=20_000)  # other tests keep the machine busy
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def window_of(service: Service, chromium: Browser) -> Iterator[Callable[..., Win
         windows: list[Window] = []
 
         def open_window(email: str, **options: Any) -> Window:
-            context = chromium.new_context(base_url=service.api_url, **options)
+            context = chromium.new_context(**{"base_url": service.api_url, **options})
             stack.callback(context.close)
             complaints = watch(context)
             window = Window(sign_in(context, service.tokens[email]), complaints)

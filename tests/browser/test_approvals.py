@@ -2,33 +2,17 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
 
-import httpx2
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.calls import ask, call
 from tests.browser.window import Window
 from tests.support.service import Service
-from tests.support.stage import DEV, OTHER_DEV, REVIEWER, SECOND_REVIEWER
+from tests.support.stage import OTHER_DEV, REVIEWER, SECOND_REVIEWER
 
 pytestmark = pytest.mark.newest
 PHONE = {"viewport": {"width": 390, "height": 844}}
-ASKED = {"target": "orders", "role": "orders_writer", "duration": "PT1H"}
-
-
-def call(service: Service, email: str, path: str, **body: str) -> Any:
-    answer = httpx2.post(
-        f"{service.api_url}{path}",
-        headers={"Authorization": f"Bearer {service.tokens[email]}"},
-        json=body,
-    )
-    assert answer.is_success, answer.text
-    return answer.json()
-
-
-def ask(service: Service, reason: str, email: str = DEV) -> str:
-    return str(call(service, email, "/v1/requests", **ASKED, reason=reason)["id"])
 
 
 def test_what_comes_in_meanwhile_shows_up_and_what_was_typed_stays(
