@@ -20,6 +20,7 @@ COMMANDS = {
         *("relinquish", "revoke", "review", "alarms", "acknowledge"),
     ),
     "overview": ("overview",),
+    "requests": ("requests",),
     "fit": ("fit",),
     "roles": ("roles",),
     "connect": ("credential", "connect"),

@@ -1,6 +1,9 @@
 """Lists of requests: whatever is asked for, in whatever order, by whomever, page by page: exactly
 what they may see of it, each request once, and the same as somebody would find who looks at all."""
 
+import asyncio
+import json
+import os
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -20,6 +23,7 @@ from broker.ledger.connection import Pool, open_pool, searching, transaction
 from broker.ledger.request_lists import Question
 from broker.ledger.sight import Deciding, Visible
 from broker.service.visible import decides, is_own, shows
+from tests.support.command_line import run_pgcurfew
 from tests.support.house import house_on
 from tests.support.servers import Server
 from tests.support.stage import DEV, OTHER_DEV, REVIEWER, Stage, prepare, set_up
@@ -316,13 +320,22 @@ async def test_requests_are_taken_along_as_a_table_which_is_on_record(stage: Sta
         assert row["grant"] == (await dev.get_request(made.id)).grant_id
         assert row["conversation"] == made.conversation == conversation
         assert (row["duration"], row["ended_at"]) == ("PT8H", "")
-        own = b"".join([each async for each in dev.export_requests()])
-        assert own == table
-    taken = await stage.query_ledger(
+        own = stage.folder / "own.tsv"
+        environment = {
+            **os.environ,
+            "PGCURFEW_URL": str(house.client.make_url("")),
+            "PGCURFEW_TOKEN": await house.token(DEV),
+        }
+        arguments = ("requests", "--tsv", "--output", str(own))
+        taken = await asyncio.to_thread(run_pgcurfew, environment, *arguments)
+        assert (taken.returncode, own.read_bytes()) == (0, table)
+        found = await asyncio.to_thread(run_pgcurfew, environment, "requests", "MORE", "--json")
+        assert [each["id"] for each in json.loads(found.stdout)] == [made.id]
+    audited = await stage.query_ledger(
         "SELECT array_agg(actor || ' ' || (data ->> 'what') || (data ->> 'only') ORDER BY seq) "
         "FROM curfew.audit_events WHERE kind = 'record.read'"
     )
-    assert taken == [f'{REVIEWER} requests["requester={DEV}"]', f"{DEV} requests[]"]
+    assert audited == [f'{REVIEWER} requests["requester={DEV}"]', f"{DEV} requests[]"]
 
 
 @pytest.mark.newest

@@ -27,6 +27,9 @@ CODES = {
     errors.NoSuchBudget: "no-such-budget",
     errors.ScopeTooWide: "scope-too-wide",
     errors.InvalidNetwork: "invalid-network",
+    errors.InvalidPlace: "invalid-place",
+    errors.InvalidStretch: "invalid-stretch",
+    errors.InvalidSearch: "invalid-search",
     errors.UnknownTarget: "unknown-target",
     errors.UnknownRole: "unknown-role",
     errors.NotInCatalog: "not-in-catalog",
@@ -184,6 +187,12 @@ def test_every_failure_has_its_stable_code() -> None:
             "dev@example.com has no role of their own on target 'orders' that could become a "
             "member; add it under identity.people: personal_roles, or ask for a login",
         ),
+        (
+            errors.InvalidPlace("-target"),
+            "after must be what `next` of a page with sort=-target was; leave it out to begin anew",
+        ),
+        (errors.InvalidStretch(), "since must be before until"),
+        (errors.InvalidSearch("needs a word"), "q needs a word"),
         (
             errors.InvalidNetwork("here", "it is not a network"),
             "network 'here': it is not a network; "

@@ -127,6 +127,7 @@ EVENTS: list[tuple[Event, str, dict[str, Any]]] = [
             networks=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")),
             pin_address=True,
             extends=None,
+            conversation="https://chat.example.com/archives/C01/p1767225600",
         ),
         "request.made",
         {
@@ -144,6 +145,7 @@ EVENTS: list[tuple[Event, str, dict[str, Any]]] = [
             "extends": None,
             "more_rows": 0,
             "more_bytes": 0,
+            "conversation": "https://chat.example.com/archives/C01/p1767225600",
         },
     ),
     (
