@@ -41,7 +41,7 @@ _SHORT = 3
 # An id says when it was made, to the millisecond, and is made a moment after what its row says.
 _SLACK = timedelta(seconds=1)
 # What ids can say.
-_FIRST, _LAST = datetime(1971, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _ID_CHARS = 20
 
 _KEYS = {
@@ -292,5 +292,5 @@ class _Statement:
 
 
 def _id_at(moment: datetime, slack: timedelta) -> str:
-    at = min(max(moment, _FIRST), _LAST) + slack
+    at = max(_FIRST, min(max(_FIRST, moment), _LAST) + slack)
     return new_id(IdKind.REQUEST, at, bytes(RANDOM_BYTES))

@@ -10,7 +10,6 @@ from broker.domain.person import Person, PersonKind
 from broker.domain.request import AccessRequest, Comment, Decision, RequestState, Verdict
 from broker.domain.statement.budget import Used
 from broker.ledger.connection import Db
-from broker.ledger.sight import VISIBLE, Visible
 
 SELECT = """
     SELECT r.id, r.person_id, p.email, p.name, p.kind AS person_kind, r.person_groups,
@@ -51,11 +50,6 @@ _LOCK_LAPSED = (
 )
 _SAVE_STATE = """
     UPDATE curfew.requests SET state = $2, closed_at = $3, escalated_at = $4 WHERE id = $1
-"""
-_STRETCH = f"""
-    {SELECT}
-     WHERE {VISIBLE} AND r.id > $7 AND r.id < $8
-     ORDER BY r.id LIMIT $9
 """
 _INSERT_DECISION = """
     INSERT INTO curfew.decisions (id, request_id, decider_id, verdict, duration, comment,
@@ -163,14 +157,6 @@ async def lock(db: Db, request_id: str) -> AccessRequest | None:
     """Return the request; nobody else decides it until the caller's transaction ends."""
     row = await db.fetchrow(_LOCK, request_id)
     return from_row(row) if row else None
-
-
-async def fetch_stretch(
-    db: Db, visible: Visible, *, after: str, until: str, limit: int
-) -> list[AccessRequest]:
-    """Return requests between two ids, oldest first."""
-    rows = await db.fetch(_STRETCH, *visible.arguments, after, until, limit)
-    return [from_row(row) for row in rows]
 
 
 async def lock_lapsed(db: Db, now: datetime, limit: int) -> list[AccessRequest]:

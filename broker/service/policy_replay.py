@@ -8,22 +8,20 @@ Requests that were refused at once were never requests, so they cannot be tried.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from broker.domain.errors import NotApprover
-from broker.domain.ids import RANDOM_BYTES, IdKind, new_id
 from broker.domain.person import Person
 from broker.domain.policy.ask import Ask, Facts
 from broker.domain.policy.book import PolicyBook
 from broker.domain.policy.replay import Shift, shift
 from broker.domain.request import AccessRequest
-from broker.ledger import requests
-from broker.ledger.connection import reading
+from broker.domain.request_list import Place, Sort, Wanted
 from broker.service.context import Context
 from broker.service.insight import sees_policies
-from broker.service.visible import visible_to
+from broker.service.request_pages import ask, fetch_page
 
 _AT_ONCE = 200  # requests: fetched and decided in some 20 ms, so that others need not wait long
 
@@ -59,24 +57,22 @@ class PolicyReplay:
     ) -> AsyncGenerator[Replayed, None]:
         """Yield stretch after stretch, from the oldest request to the newest. Raises
         LedgerUnavailable."""
-        visible = await visible_to(self._context, asker)
-        in_force = self._context.policies
-        after, until = _first_id(since), _first_id(self._context.now())
+        in_force, past = self._context.policies, Wanted(since=since, until=self._context.now())
+        question = await ask(self._context, asker, past, Sort.OLDEST)
+        after: Place | None = None
         while True:
-            async with reading(self._context.ledger) as db:
-                page = await requests.fetch_stretch(
-                    db, visible, after=after, until=until, limit=_AT_ONCE
-                )
-            if not page:
+            page = await fetch_page(self._context.ledger, question, after, _AT_ONCE)
+            if page.items:
+                async with self._one_at_a_time:
+                    shifted = await asyncio.to_thread(_compare, in_force, proposed, page.items)
+                yield Replayed(len(page.items), shifted)
+            if page.next is None:
                 return
-            async with self._one_at_a_time:
-                shifted = await asyncio.to_thread(_compare, in_force, proposed, page)
-            yield Replayed(len(page), shifted)
-            after = page[-1].id
+            after = page.next
 
 
 def _compare(
-    in_force: PolicyBook, proposed: PolicyBook, page: list[AccessRequest]
+    in_force: PolicyBook, proposed: PolicyBook, page: Sequence[AccessRequest]
 ) -> tuple[Shifted, ...]:
     found = []
     for request in page:
@@ -103,8 +99,3 @@ def _as_asked(in_force: PolicyBook, request: AccessRequest) -> tuple[Ask, Facts]
     was_approved_before = policy is not None and policy.pre_approval_required
     pre_approved = {request.policy: request.duration} if was_approved_before else {}
     return ask, Facts(now=request.created_at, pre_approved=pre_approved)
-
-
-def _first_id(at: datetime) -> str:
-    """Return an id that is not after any of a request made at that time."""
-    return new_id(IdKind.REQUEST, at, bytes(RANDOM_BYTES))
