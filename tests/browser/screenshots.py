@@ -1,7 +1,6 @@
 """Takes a picture of every page, light and dark, wide and narrow, into screenshots/: to be looked
 at. Those that the README shows go to docs/, too."""
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Literal
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, NoBrowser, find_chromium
-from tests.browser.views import VIEWS, open_view
+from tests.browser.views import VIEWS, View, open_view
 from tests.browser.window import sign_in
 from tests.support.servers import MissingServers, find_sources
 from tests.support.showcase import Showcase, run_showcase
@@ -21,10 +20,10 @@ PICTURES, DOCS = ROOT / "screenshots", ROOT / "docs"
 
 _WIDTHS = {"wide": (1280, 860), "phone": (390, 844)}
 _THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+# Their files, and how much of them is shown.
 _README = {
-    ("approvals", "wide", "light"): "approvals.png",
-    ("overview", "wide", "dark"): "overview.png",
-    ("approvals", "phone", "light"): "approvals-phone.png",
+    ("approvals", "wide", "light"): ("approvals.png", 1240),
+    ("overview", "wide", "dark"): ("overview.png", 1260),
 }
 
 
@@ -43,13 +42,20 @@ def take(showcase: Showcase, browser: Browser) -> Iterator[Path]:
                     )
                     token = showcase.service.tokens[view.email] if view.email else None
                     pages[view.email] = sign_in(context, token)
-                picture = PICTURES / f"{view.name}-{width}-{theme}.png"
                 page = pages[view.email]
                 open_view(page, view, showcase.landmarks)
-                page.screenshot(path=picture, full_page=not view.needs_script)
-                yield picture
-                if name := _README.get((view.name, width, theme)):
-                    shutil.copy(picture, DOCS / name)
+                yield _picture(page, PICTURES / f"{view.name}-{width}-{theme}.png", view)
+                if shown := _README.get((view.name, width, theme)):
+                    name, height = shown
+                    page.set_viewport_size({"width": size[0], "height": height})
+                    page.screenshot(path=DOCS / name)
+                    page.set_viewport_size({"width": size[0], "height": size[1]})
+
+
+def _picture(page: Page, path: Path, view: View) -> Path:
+    # What lies over a page, as the drawer does, is no taller than the window.
+    page.screenshot(path=path, full_page=not view.needs_script)
+    return path
 
 
 def main() -> None:

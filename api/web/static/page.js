@@ -24,6 +24,10 @@ if (navigator.clipboard) {
   });
 }
 
+// Where there is no room for all places, the one that this page is in is in sight.
+const place = document.querySelector(".places [aria-current]");
+if (place) place.closest(".places").scrollLeft = place.offsetLeft - place.closest(".places").offsetWidth / 2 + place.offsetWidth / 2;
+
 // Times that go on.
 const stretch = (seconds) => {
   const [d, h, m, s] = [seconds / 86400, (seconds / 3600) % 24, (seconds / 60) % 60, seconds % 60].map(Math.floor);
