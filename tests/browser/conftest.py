@@ -39,7 +39,7 @@ def chromium(service: Service) -> Iterator[Browser]:
 
 @pytest.fixture
 def window_of(service: Service, chromium: Browser) -> Iterator[Callable[..., Window]]:
-    """Return a function that opens a window in which somebody has signed in.
+    """Return a function that opens a window in which somebody has signed in, or a stranger's.
 
     Whatever the browser complains about in any of them, scripts that it would not run above all,
     fails the test.
@@ -47,11 +47,12 @@ def window_of(service: Service, chromium: Browser) -> Iterator[Callable[..., Win
     with ExitStack() as stack:
         windows: list[Window] = []
 
-        def open_window(email: str, **options: Any) -> Window:
+        def open_window(email: str | None, **options: Any) -> Window:
             context = chromium.new_context(**{"base_url": service.api_url, **options})
             stack.callback(context.close)
             complaints = watch(context)
-            window = Window(sign_in(context, service.tokens[email]), complaints)
+            token = service.tokens[email] if email is not None else None
+            window = Window(sign_in(context, token), complaints)
             windows.append(window)
             return window
 

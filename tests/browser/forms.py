@@ -87,7 +87,7 @@ def find_forms(page: Page, paths: Iterable[str]) -> list[list[Form]]:
 def open_first(page: Page, forms: Iterable[Form]) -> Form | None:
     """Open the page of the first form that is still there, if one is."""
     for form in forms:
-        page.goto(form.path)
+        page.goto(form.path, wait_until="domcontentloaded")
         if page.evaluate(_IS_THERE, form.action):
             return form
     return None
@@ -96,7 +96,7 @@ def open_first(page: Page, forms: Iterable[Form]) -> Form | None:
 def send(page: Page, form: Form, typed: Mapping[str, str], *, picked: int = 0) -> Response:
     """Send the form of the page with what is typed, with something usual in its other fields, and
     of its choices the one at the place that is picked. Return the page that it leads to."""
-    with page.expect_navigation() as landed:
+    with page.expect_navigation(wait_until="domcontentloaded") as landed:
         page.evaluate(_SEND, [form.action, _TEXTS, dict(typed), _USUAL, picked])
     return landed.value
 

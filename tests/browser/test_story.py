@@ -49,8 +49,9 @@ def _without_loading(page: Page) -> Iterator[None]:
 def test_access_from_the_first_click_to_the_receipt(
     service: Service, window_of: Open, tmp_path: Path
 ) -> None:
-    dev, reviewer = window_of(DEV, **_CLIPBOARD).page, window_of(REVIEWER).page
+    dev, reviewer = window_of(None, **_CLIPBOARD).page, window_of(REVIEWER).page
     operator = window_of(OPERATOR).page
+    _sign_in(dev, service.tokens[DEV])
     reviewer.goto("/approvals")
     with _without_loading(reviewer):
         _ask(dev, reason="order 4711 has the wrong item")
@@ -75,6 +76,13 @@ def test_access_from_the_first_click_to_the_receipt(
     assert f"was ended by {OPERATOR}" in complained
     _give_back(dev)
     _read_the_receipt(dev)
+
+
+def _sign_in(page: Page, token: str) -> None:
+    page.goto("/sign-in")
+    page.get_by_label("Personal token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
 def _ask(page: Page, reason: str) -> None:

@@ -81,19 +81,13 @@ _IS_SETTLED = """() => !document.querySelector(".htmx-request")
 def open_view(page: Page, view: View, landmarks: Landmarks) -> Response:
     """Open the page, and wait until all that it loads by itself is there. Return what the server
     answered to what was opened or clicked on last."""
-    response = go_to(page, view, landmarks)
-    page.wait_for_function(_IS_SETTLED)
-    return response
-
-
-def go_to(page: Page, view: View, landmarks: Landmarks) -> Response:
-    """Open the page as it is without a script."""
     response = page.goto(view.path_at(landmarks))
     if view.click is not None:
         with page.expect_response(_is_a_page) as answered:
             page.click(view.click)
         response = answered.value
     page.wait_for_load_state("load")
+    page.wait_for_function(_IS_SETTLED)
     assert response is not None
     return response
 
