@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from api.access import authorization
-from api.auth import authentication
-from api.door import Door
+from api.callers.auth import authentication
+from api.callers.door import Door
 from api.guards.compression import compression
 from api.guards.cors import cors_headers, preflights
 from api.guards.etags import etags

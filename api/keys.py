@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api.door import Door
+from api.callers.door import Door
 from api.guards.terms import Guards
 from api.operations import Operation
 from broker.domain.authorization import Actor, Reach

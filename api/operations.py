@@ -17,8 +17,8 @@ from typing import Any, TypeAlias, TypeVar, overload
 from aiohttp import hdrs, web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from api.faults import InvalidInput, faults_of
-from api.queries import NoQuery, Query, QueryType, read_query
+from api.input.faults import InvalidInput, faults_of
+from api.input.queries import NoQuery, Query, QueryType, read_query
 from api.schemas import Body
 
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from api.faults import Fault, InvalidInput
+from api.input.faults import Fault, InvalidInput
 from broker.domain.errors import (
     BrokerError,
     Conflict,

@@ -36,9 +36,9 @@ from api.cli.views import (
     where_from_briefly,
 )
 from api.client import Client
-from api.insight_schemas import BlastRadiusView
 from api.schemas import AlarmView, ApprovalView, GrantView, RequestView, ReviewView
-from api.timeline_schemas import TimelineView
+from api.schemas.insight import BlastRadiusView
+from api.schemas.timeline import TimelineView
 from broker.domain.duration import format_duration
 from broker.domain.grant import GrantKind, GrantState
 

@@ -13,7 +13,7 @@ from api.cli.output import moment, out, print_json, print_table, warn
 from api.cli.saving import save
 from api.cli.statement_views import one_line
 from api.client import Client
-from api.statement_schemas import FoundStatementPage
+from api.schemas.statements import FoundStatementPage
 
 _SHOWN = 100  # characters of a statement in a list
 

@@ -12,7 +12,7 @@ from api.cli.options import AsJson
 from api.cli.output import ExitCode, fail
 from api.cli.statement_views import one_line, say_now, visible
 from api.client import Client
-from api.statement_schemas import (
+from api.schemas.statements import (
     EndLine,
     EventLine,
     OutcomeLine,

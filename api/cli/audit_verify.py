@@ -155,6 +155,6 @@ def _print(report: "Report") -> None:
 
 
 def _facts(report: "Report") -> dict[str, Any]:
-    from api.operating_schemas import VerificationView  # noqa: PLC0415  (slow to load)
+    from api.schemas.operating import VerificationView  # noqa: PLC0415  (slow to load)
 
     return VerificationView.of(report).model_dump(mode="json")

@@ -12,9 +12,9 @@ import typer
 from api.cli.kept import Kept, find_kept
 from api.cli.output import ExitCode, fail, moment
 from api.client import Client, open_client
-from api.event_schemas import EventView
 from api.failures import ApiError, ApiUnreachable
 from api.schemas import RequestView
+from api.schemas.events import EventView
 from broker.domain.hints.hint import Topic
 
 _DEFAULT_URL = "http://127.0.0.1:7480"

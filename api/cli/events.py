@@ -10,7 +10,7 @@ from api.cli.calling import with_client
 from api.cli.options import AsJson
 from api.cli.statement_views import say_now, visible
 from api.client import Client
-from api.event_schemas import EventView
+from api.schemas.events import EventView
 from broker.domain.hints.hint import Topic
 
 

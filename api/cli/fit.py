@@ -8,7 +8,7 @@ from api.cli.calling import with_client
 from api.cli.options import AsJson, GrantId
 from api.cli.output import out, print_fields, print_json, print_table
 from api.client import Client
-from api.fit_schemas import HeldView, PrivilegeFitView
+from api.schemas.fit import HeldView, PrivilegeFitView
 
 _SHOWN = 20  # of what was not used: the rest is counted
 

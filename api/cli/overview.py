@@ -9,7 +9,7 @@ from api.cli.calling import with_client
 from api.cli.options import AsJson
 from api.cli.output import out, print_fields, print_json, print_table
 from api.client import Client
-from api.overview_schemas import BucketView, OverviewView
+from api.schemas.overview import BucketView, OverviewView
 from broker.domain.duration import format_duration
 from broker.domain.overview import Urgency
 

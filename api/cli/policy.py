@@ -18,7 +18,7 @@ from api.cli.policy_views import (
     print_replay,
 )
 from api.client import Client
-from api.policy_schemas import (
+from api.schemas.policies import (
     AccessView,
     AnswerView,
     PolicyQuestion,

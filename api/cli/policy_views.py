@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from api.cli.output import moment, out, print_fields, print_table
-from api.policy_schemas import (
+from api.schemas.policies import (
     AccessView,
     AnswerView,
     ConsideredView,

@@ -3,7 +3,7 @@
 from rich.text import Text
 
 from api.cli.output import moment, out, print_fields, print_json
-from api.insight_schemas import (
+from api.schemas.insight import (
     AssessmentView,
     BlastRadiusView,
     ExtentView,

@@ -12,8 +12,8 @@ from api.cli.role_views import (
     who_has,
 )
 from api.client import Client
-from api.insight_schemas import LeftoversView, MembersView, RoleInsightView
 from api.schemas import Page
+from api.schemas.insight import LeftoversView, MembersView, RoleInsightView
 from broker.domain.duration import format_duration
 
 app = typer.Typer(help="What roles may do, and who is in them.", no_args_is_help=True)

@@ -16,9 +16,9 @@ import uvloop
 from aiohttp import web
 
 from api.app import make_app
+from api.callers.door import Door
 from api.cli.output import out
 from api.cli.proxy_process import keep_proxy, proxy_command, proxy_environment
-from api.door import Door
 from api.guards.connections import Runner
 from api.guards.terms import Guards, Terms
 from broker.assembly.audit_key import AuditKey

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from api.cli.output import until_nobody_reads
-from api.statement_schemas import StatementView
+from api.schemas.statements import StatementView
 
 _TIMELINE = 120  # characters of a statement on its line
 

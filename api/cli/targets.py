@@ -10,7 +10,7 @@ import typer
 from api.cli.checkups import show_checkup
 from api.cli.options import AsJson
 from api.cli.output import ExitCode, fail, out, print_json
-from api.operating_schemas import CheckupView
+from api.schemas.operating import CheckupView
 from broker.assembly.broker import open_broker
 from broker.config.faults import SettingsError
 from broker.config.settings import Settings, config_path, load_settings, read_secret

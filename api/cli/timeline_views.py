@@ -4,7 +4,7 @@ from datetime import UTC
 from itertools import groupby
 
 from api.cli.output import out, print_json
-from api.timeline_schemas import TimelineEntryView, TimelineView
+from api.schemas.timeline import TimelineEntryView, TimelineView
 
 # Of these one looks for the time first.
 _TURNS = frozenset({"request.made", "request.approved", "grant.ending", "grant.ended"})

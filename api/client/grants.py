@@ -6,7 +6,6 @@ from datetime import timedelta
 import aiohttp
 
 from api.client.calls import PIECE, Calls, query_of
-from api.fit_schemas import PrivilegeFitView
 from api.schemas import (
     ApprovalView,
     CredentialView,
@@ -16,7 +15,8 @@ from api.schemas import (
     ReceiptView,
     ReviewView,
 )
-from api.timeline_schemas import TimelineView
+from api.schemas.fit import PrivilegeFitView
+from api.schemas.timeline import TimelineView
 from broker.domain.duration import iso_duration
 
 # Evidence is packed as a whole before the first byte of it comes.

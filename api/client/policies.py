@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 from api.client.calls import TIMEOUT_OF_STREAM, Calls, query_of
 from api.failures import ApiError, ApiUnreachable
-from api.policy_schemas import (
+from api.schemas import Page
+from api.schemas.policies import (
     REPLAY_LINE,
     AccessView,
     AnswerView,
@@ -19,7 +20,6 @@ from api.policy_schemas import (
     VersionDetailsView,
     VersionList,
 )
-from api.schemas import Page
 
 
 class PolicyCalls(Calls):

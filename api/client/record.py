@@ -7,13 +7,13 @@ from datetime import datetime
 import aiohttp
 
 from api.client.calls import PIECE, TIMEOUT_OF_STREAM, Calls, query_of
-from api.event_schemas import EVENT, EventView
 from api.failures import ApiError, ApiUnreachable
-from api.operating_schemas import AuditEventView, VerificationView
 from api.schemas import Page
+from api.schemas.events import EVENT, EventView
+from api.schemas.operating import AuditEventView, VerificationView
+from api.schemas.statements import STREAM_LINE, StreamLine
+from api.schemas.statements import EndLine as StreamEnd
 from api.server_sent import EventParser
-from api.statement_schemas import STREAM_LINE, StreamLine
-from api.statement_schemas import EndLine as StreamEnd
 from broker.domain.hints.hint import Topic
 
 # A sign of life comes every 15 s.

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
 from api.client.calls import PIECE, TIMEOUT_OF_STREAM, Calls, query_of
-from api.insight_schemas import BlastRadiusView
 from api.schemas import AllowanceView, ApprovalView, ObtainedView, Page, RequestView
-from api.timeline_schemas import TimelineView
+from api.schemas.insight import BlastRadiusView
+from api.schemas.timeline import TimelineView
 from broker.domain.duration import iso_duration
 from broker.domain.grant import GrantKind
 from broker.domain.network import Network

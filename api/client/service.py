@@ -3,9 +3,9 @@
 from typing import Any
 
 from api.client.calls import Calls, query_of, quoted
-from api.overview_schemas import OverviewView
 from api.schemas import AlarmView, BanView, Page
-from api.service_schemas import HealthView, ReadinessView
+from api.schemas.overview import OverviewView
+from api.schemas.readiness import HealthView, ReadinessView
 
 
 class ServiceCalls(Calls):

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from api.client.calls import Calls, query_of
 from api.schemas import HeldCommitView, Page, SessionView
-from api.statement_schemas import FoundStatementPage, StatementPage, StatementView
+from api.schemas.statements import FoundStatementPage, StatementPage, StatementView
 
 
 class SessionCalls(Calls):

@@ -1,9 +1,9 @@
 """What there is to ask for, and what is wrong with it."""
 
 from api.client.calls import Calls, quoted
-from api.insight_schemas import LeftoversView, MembersView, RoleInsightView, TargetDetailsView
-from api.operating_schemas import CheckupView
 from api.schemas import Page, TargetView
+from api.schemas.insight import LeftoversView, MembersView, RoleInsightView, TargetDetailsView
+from api.schemas.operating import CheckupView
 
 
 class TargetCalls(Calls):

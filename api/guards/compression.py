@@ -2,7 +2,7 @@
 
 The length of what is compressed tells something about it. So nothing of the API's that nobody may
 keep is compressed, nor a page that says `no-transform`; and what a page holds that others must not
-guess is masked anew in each (api.same_site).
+guess is masked anew in each (api.callers.same_site).
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 
-from api.browsers import Handler
+from api.callers.browsers import Handler
 from api.guards.headers import add_vary
 
 _LEAST_BYTES = 1024  # below, it saves no packet

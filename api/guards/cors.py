@@ -1,14 +1,14 @@
 """Which other sites' scripts may call the API: none, unless the operator names them.
 
 They come with a bearer token. Cookies they cannot send: no answer says that they may, and a change
-by cookie takes a page of ours (api.same_site). https://fetch.spec.whatwg.org/#http-cors-protocol
+by cookie takes a page of ours (api.callers.same_site). https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from api.browsers import Handler
+from api.callers.browsers import Handler
 from api.guards.headers import add_vary
 from api.keys import GUARDS
 

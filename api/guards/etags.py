@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from api.browsers import Handler
+from api.callers.browsers import Handler
 
 _DIGEST_BYTES = 18  # 24 characters: nobody looks for two answers with the same
 _TAG = re.compile(r'(?:W/)?("[!#-~\x80-\U0010ffff]*")')

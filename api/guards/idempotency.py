@@ -9,7 +9,7 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 
 from api.access import READ, access_to
-from api.browsers import Handler
+from api.callers.browsers import Handler
 from api.keys import ACTOR, BROKER
 from api.problems import problem_of
 from broker.domain.idempotency import Answer, Call, fingerprint, read_key

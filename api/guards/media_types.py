@@ -3,7 +3,7 @@ so this keeps them out, too."""
 
 from aiohttp import web
 
-from api.browsers import Handler
+from api.callers.browsers import Handler
 
 _JSON = "application/json"
 

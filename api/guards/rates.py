@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 from aiohttp import hdrs, web
 
-from api.browsers import Handler
+from api.callers.browsers import Handler
 from api.keys import ACTOR, DOOR, GUARDS, SOURCE, STANDING
 from broker.domain.buckets import counted_as
 from broker.domain.errors import Unauthenticated

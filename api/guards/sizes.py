@@ -5,7 +5,7 @@ import asyncio
 
 from aiohttp import web
 
-from api.browsers import Handler
+from api.callers.browsers import Handler
 from api.keys import GUARDS
 
 _MOST_PARAMETERS = 100  # no list takes a tenth of them

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address
 
 from aiohttp import hdrs, web
 
-from api.browsers import Handler
+from api.callers.browsers import Handler
 from api.keys import GUARDS, SOURCE
 from broker.domain.network import Address, Network
 

@@ -4,11 +4,11 @@ of what pydantic knows of queries, bodies and views. https://spec.openapis.org/o
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
+from api.callers.same_site import CSRF_HEADER
 from api.openapi.operation import describe_operation
 from api.openapi.problems import all_problems
 from api.openapi.schemas import Json, Schemas
 from api.operations import Operation
-from api.same_site import CSRF_HEADER
 from api.server_sent import LAST_EVENT_ID
 
 _ABOUT = """\

@@ -7,10 +7,10 @@ from aiohttp import hdrs
 from pydantic import BaseModel
 
 from api.access import ROUTES, Access
+from api.input.paths import PathParameter, parameters_of
 from api.openapi.problems import reference_to
 from api.openapi.schemas import Json, Schemas, is_a
 from api.operations import Content, Media, NoBody, Operation
-from api.paths import PathParameter, parameters_of
 from api.server_sent import MEDIA_TYPE
 from broker.domain.authorization import Action, Reach
 

@@ -3,8 +3,8 @@
 from http import HTTPStatus
 
 from api.openapi.schemas import REFERENCE, Json
-from api.problem_schemas import ProblemView
 from api.problems import codes
+from api.schemas.problems import ProblemView
 
 _HEADERS = {
     HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate",),

@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
+from api.input.queries import Query
 from api.operations import Media, NoBody, Operation
-from api.problem_schemas import ProblemView
-from api.queries import Query
+from api.schemas.problems import ProblemView
 
 Json: TypeAlias = dict[str, Any]
 

@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
+from api.input.paths import in_path
+from api.input.queries import AllowancesQuery
 from api.keys import ACTOR, BROKER
 from api.operations import Operations
-from api.paths import in_path
-from api.queries import AllowancesQuery
 from api.routes import render
 from api.schemas import AllowanceView, NewAllowance, Page
 from broker.service.allowances import Foresight

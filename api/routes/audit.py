@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from api.input.queries import AuditQuery, VerificationQuery
 from api.keys import BROKER
-from api.operating_schemas import AuditEventView, VerificationView
 from api.operations import Operations
-from api.queries import AuditQuery, VerificationQuery
 from api.routes import render
 from api.schemas import Page
+from api.schemas.operating import AuditEventView, VerificationView
 from broker.ledger.audit import AuditFilter
 
 # Whoever asks over HTTP waits for so long; a record that is longer is for the command line.

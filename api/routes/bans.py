@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
+from api.input.paths import in_path
 from api.keys import ACTOR, BROKER
 from api.operations import Operations
-from api.paths import in_path
 from api.routes import render
 from api.schemas import BanView, Page
 

@@ -9,11 +9,11 @@ from functools import partial
 
 from aiohttp import hdrs, web
 
-from api.auth import bearer_of
-from api.event_schemas import EVENT, EventView
+from api.callers.auth import bearer_of
+from api.input.queries import EventsQuery
 from api.keys import BROKER, SIGNED_IN
 from api.operations import Media, Operations
-from api.queries import EventsQuery
+from api.schemas.events import EVENT, EventView
 from api.server_sent import LAST_EVENT_ID, MEDIA_TYPE, frame, retry_after, sign_of_life
 from broker.domain.errors import BrokerError
 from broker.service.event_stream import Told

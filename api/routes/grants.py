@@ -4,11 +4,10 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from api.fit_schemas import PrivilegeFitView
+from api.input.paths import in_path
+from api.input.queries import GrantsQuery
 from api.keys import ACTOR, BROKER, REACH
 from api.operations import Operations
-from api.paths import in_path
-from api.queries import GrantsQuery
 from api.routes import render, source_of
 from api.schemas import (
     ApprovalView,
@@ -22,6 +21,7 @@ from api.schemas import (
     ReviewView,
     Revocation,
 )
+from api.schemas.fit import PrivilegeFitView
 from broker.domain.grant import GrantState
 from broker.domain.request import RequestState
 from broker.domain.statement.budget import Used

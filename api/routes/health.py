@@ -7,7 +7,7 @@ from api.keys import BROKER
 from api.metrics import CONTENT_TYPE, exposition
 from api.operations import Media, Operations
 from api.routes import render
-from api.service_schemas import HealthView, ReadinessView
+from api.schemas.readiness import HealthView, ReadinessView
 from broker.domain.errors import LedgerUnavailable
 
 routes = Operations("service")

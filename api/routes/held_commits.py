@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
+from api.input.paths import in_path
+from api.input.queries import HeldCommitsQuery
 from api.keys import ACTOR, BROKER, REACH
 from api.operations import Operations
-from api.paths import in_path
-from api.queries import HeldCommitsQuery
 from api.routes import render
 from api.schemas import HeldCommitView, Page
 

@@ -2,19 +2,19 @@
 
 from aiohttp import web
 
-from api.insight_schemas import (
+from api.input.paths import in_path
+from api.keys import ACTOR, BROKER
+from api.operations import Operations
+from api.routes import render
+from api.routes.targets import role_views
+from api.schemas import Page
+from api.schemas.insight import (
     BlastRadiusView,
     LeftoversView,
     MembersView,
     RoleInsightView,
     TargetDetailsView,
 )
-from api.keys import ACTOR, BROKER
-from api.operations import Operations
-from api.paths import in_path
-from api.routes import render
-from api.routes.targets import role_views
-from api.schemas import Page
 
 routes = Operations("targets")
 

@@ -2,11 +2,11 @@
 
 from aiohttp import web
 
+from api.input.queries import OverviewQuery
 from api.keys import ACTOR, BROKER
 from api.operations import Operations
-from api.overview_schemas import OverviewView
-from api.queries import OverviewQuery
 from api.routes import render
+from api.schemas.overview import OverviewView
 
 routes = Operations("overview")
 

@@ -4,10 +4,13 @@ from contextlib import aclosing
 
 from aiohttp import web
 
+from api.input.paths import in_path
+from api.input.queries import VersionsQuery
 from api.keys import ACTOR, BROKER
 from api.operations import Media, Operations
-from api.paths import in_path
-from api.policy_schemas import (
+from api.routes import render
+from api.schemas import Page, View
+from api.schemas.policies import (
     LONGEST_FILE,
     REPLAY_LINE,
     AccessView,
@@ -23,9 +26,6 @@ from api.policy_schemas import (
     VersionList,
     VersionView,
 )
-from api.queries import VersionsQuery
-from api.routes import render
-from api.schemas import Page, View
 from broker.domain.errors import BrokerError
 from broker.domain.person import Person
 from broker.domain.policy.book import PolicyBook

@@ -11,15 +11,15 @@ from tempfile import TemporaryFile
 
 from aiohttp import web
 
-from api.faults import Fault, InvalidInput
+from api.input.faults import Fault, InvalidInput
+from api.input.paths import in_path
+from api.input.queries import ExportQuery, RecordQuery, StatementsQuery, StreamQuery, StretchQuery
 from api.keys import ACTOR, BROKER
 from api.operations import Media, Operations
-from api.paths import in_path
-from api.queries import ExportQuery, RecordQuery, StatementsQuery, StreamQuery, StretchQuery
 from api.routes import render
 from api.routes.streaming import PATIENCE_S, cut_off, send_file
 from api.schemas import View
-from api.statement_schemas import (
+from api.schemas.statements import (
     STREAM_LINE,
     EndLine,
     FoundStatementPage,

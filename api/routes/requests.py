@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
+from api.input.paths import in_path
+from api.input.queries import RequestsFilter, RequestsQuery
 from api.keys import ACTOR, BROKER, REACH
 from api.operations import Media, Operations
-from api.paths import in_path
-from api.queries import RequestsFilter, RequestsQuery
 from api.routes import render, source_of
 from api.routes.streaming import send_file
 from api.schemas import (

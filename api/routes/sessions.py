@@ -2,13 +2,13 @@
 
 from aiohttp import web
 
+from api.input.paths import in_path
+from api.input.queries import NumberedQuery, SessionsQuery
 from api.keys import ACTOR, BROKER, REACH
 from api.operations import Operations
-from api.paths import in_path
-from api.queries import NumberedQuery, SessionsQuery
 from api.routes import render
 from api.schemas import Page, SessionView
-from api.statement_schemas import StatementPage, StatementView
+from api.schemas.statements import StatementPage, StatementView
 
 routes = Operations("sessions")
 

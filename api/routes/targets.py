@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from api.input.paths import in_path
 from api.keys import ACTOR, BROKER
-from api.operating_schemas import CheckupView
 from api.operations import Operations
-from api.paths import in_path
 from api.routes import render
 from api.schemas import Page, RoleView, TargetView
+from api.schemas.operating import CheckupView
 from broker.domain.catalog import CatalogRole, CatalogTarget
 from broker.domain.errors import NotFound
 from broker.service.health import TargetHealth

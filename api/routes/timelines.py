@@ -2,11 +2,11 @@
 
 from aiohttp import web
 
+from api.input.paths import in_path
 from api.keys import ACTOR, BROKER
 from api.operations import Operations
-from api.paths import in_path
 from api.routes import render
-from api.timeline_schemas import TimelineView
+from api.schemas.timeline import TimelineView
 
 routes = Operations("timelines")
 

@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
+from api.input.paths import in_path
+from api.input.queries import TokensQuery
 from api.keys import ACTOR, BROKER, CREDENTIAL, REACH
 from api.operations import Operations
-from api.paths import in_path
-from api.queries import TokensQuery
 from api.routes import render
 from api.schemas import NewTokenBody, Page, TokenView
 from broker.domain.authorization import Reach

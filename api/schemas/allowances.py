@@ -2,8 +2,8 @@
 
 from pydantic import AwareDatetime
 
+from api.input.values import Duration, Email, Identifier, Moment, Text
 from api.schemas.base import Body, View
-from api.values import Duration, Email, Identifier, Moment, Text
 from broker.domain.allowance import Allowance
 
 

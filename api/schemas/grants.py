@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AwareDatetime, Field
 
 from api.connecting import SYSTEM, Connection, psql, uri
+from api.input.values import Amount, Duration, Networks, Text
 from api.schemas.base import Body, View
 from api.schemas.requests import RequestView
-from api.values import Amount, Duration, Networks, Text
 from broker.domain.grant import GrantKind, GrantState
 from broker.domain.statement.conditions import describe
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AwareDatetime, Field
 
+from api.input.values import Duration, Identifier, Text
 from api.schemas.base import Body, View
-from api.values import Duration, Identifier, Text
 from broker.domain.authorization import Action, Standing
 from broker.domain.person import PersonKind
 from broker.domain.token import Token, TokenKind

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AwareDatetime, Field
 
+from api.input.values import Conversation, Duration, Email, Identifier, Networks, Stretch, Text
 from api.schemas.base import Body, View
-from api.values import Conversation, Duration, Email, Identifier, Networks, Stretch, Text
 from broker.domain.grant import GrantKind
 from broker.domain.request import AccessRequest, Comment, Decision, RequestState
 

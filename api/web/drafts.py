@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from api.faults import faults_of
+from api.input.faults import faults_of
 from api.problems import faults_in
 from broker.domain.errors import BrokerError
 

@@ -11,8 +11,8 @@ from aiohttp import web
 from multidict import MultiDict
 from yarl import URL
 
-from api.faults import InvalidInput
-from api.queries import QueryType, read_query
+from api.input.faults import InvalidInput
+from api.input.queries import QueryType, read_query
 
 # What <input type="date"> and "datetime-local" send: all times on our pages are UTC.
 _TIMES = {"since", "until", "at"}

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
-from api.browsers import Handler
+from api.callers.browsers import Handler
 from api.problems import status_of
 from api.web.rendering import lead_to, render
 from broker.domain.errors import BrokerError, Unauthenticated

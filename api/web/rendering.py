@@ -11,9 +11,9 @@ from typing import Any
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from api.callers.same_site import CSRF_FIELD
+from api.callers.visitor import visitor_of
 from api.keys import ACTOR, BROKER
-from api.same_site import CSRF_FIELD
-from api.visitor import visitor_of
 from api.web.assets import asset_url
 from api.web.navigation import PLACES, Place, places_of
 from api.web.words import FILTERS

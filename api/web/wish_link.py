@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from api.values import Duration, Text
+from api.input.values import Duration, Text
 from broker.config.values import Identifier, Name
 from broker.domain.duration import format_duration, iso_duration
 

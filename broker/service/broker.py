@@ -22,8 +22,8 @@ from broker.service.circumstances import Circumstances
 from broker.service.context import Context
 from broker.service.copying import Copying
 from broker.service.doctor import Doctor
-from broker.service.event_stream import Events
 from broker.service.dossiers import Dossiers
+from broker.service.event_stream import Events
 from broker.service.evidence import Evidence
 from broker.service.exports import Exports
 from broker.service.extensions import Extensions, More
@@ -107,7 +107,7 @@ class Obtained:
 
 
 class Broker:
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context) -> None:  # noqa: PLR0915  (a line for each use case)
         self.context = context
         self.alarms = Alarms(context)
         self.receipts = Receipts(context, self.alarms)

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, Page, Response, ViewportSize, expect
 
-from api import queries
 from api.access import ROUTES
+from api.input import queries
 from tests.browser.forms import (
     Form,
     Kind,

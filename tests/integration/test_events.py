@@ -14,7 +14,7 @@ import pytest
 
 from api.cli.calling import wait_for_decision, wait_until_active
 from api.client import ApiError
-from api.event_schemas import EventView
+from api.schemas.events import EventView
 from api.server_sent import LAST_EVENT_ID, EventParser, SentEvent
 from broker.domain.errors import NotIdentified
 from broker.domain.hints.hint import Topic

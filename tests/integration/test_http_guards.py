@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
-from api.door import Door
+from api.callers.door import Door
 from api.guards.connections import LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS, Runner
 from api.guards.terms import Guards, Terms
 from broker.domain.quota import Quota

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api.client import ApiError
-from api.operating_schemas import AuditEventView
+from api.schemas.operating import AuditEventView
 from broker.service.approvals import Consent
 from tests.support.house import AUDITOR, OPERATOR, house_on
 from tests.support.people import wish

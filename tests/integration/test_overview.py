@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api.client import ApiError
-from api.overview_schemas import OverviewView
+from api.schemas.overview import OverviewView
 from broker.domain.overview import Urgency
 from broker.service.approvals import Consent
 from broker.service.overview import Overviews

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from api.client import ApiError, Client
-from api.policy_schemas import PolicyQuestion, ReplayEndLine, ShiftLine
+from api.schemas.policies import PolicyQuestion, ReplayEndLine, ShiftLine
 from broker.ledger.connection import transaction
 from tests.support.house import AUDITOR, House, house_on
 from tests.support.people import HOUR, wish

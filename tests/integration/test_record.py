@@ -20,7 +20,7 @@ from zipfile import ZipFile
 import pytest
 
 from api.client import ApiError, Client
-from api.statement_schemas import (
+from api.schemas.statements import (
     EndLine,
     EventLine,
     OutcomeLine,

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from api.same_site import origin_of
+from api.callers.same_site import origin_of
 from broker.domain.errors import SignInFailed
 from broker.domain.identity.code_flow import Transaction
 from broker.domain.identity.issuer import Metadata

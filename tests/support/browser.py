@@ -13,7 +13,7 @@ import httpx2
 from aiohttp.test_utils import TestServer
 
 from api.app import make_app
-from api.door import Door
+from api.callers.door import Door
 from broker.embedded import free_port
 from broker.service.broker import Broker
 from broker.tls import web_context

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from pydantic import ValidationError
 
-from api.faults import Fault, InvalidInput, faults_of
+from api.input.faults import Fault, InvalidInput, faults_of
 from api.problems import codes, faults_in, problem_of, problems
 from api.schemas import NewRequest
 from broker.domain.errors import (

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from api.cli.events import line_of
-from api.event_schemas import EventView
+from api.schemas.events import EventView
 from broker.domain.hints.hint import Hint, Topic
 from broker.domain.hints.place import Place
 

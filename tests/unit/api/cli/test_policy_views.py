@@ -9,7 +9,7 @@ import pytest
 
 from api.cli.output import out
 from api.cli.policy_views import print_access, print_answer, print_book, print_diff, print_replay
-from api.policy_schemas import (
+from api.schemas.policies import (
     AccessView,
     AnswerView,
     ShiftLine,

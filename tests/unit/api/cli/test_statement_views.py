@@ -6,7 +6,7 @@ import pytest
 
 from api.cli.audit_tail import tail_line
 from api.cli.statement_views import offset, one_line, replay_lines, timeline_line, visible
-from api.statement_schemas import (
+from api.schemas.statements import (
     EndLine,
     EventLine,
     OutcomeLine,

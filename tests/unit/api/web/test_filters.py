@@ -4,7 +4,7 @@ from http import HTTPStatus
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from api.queries import AuditQuery
+from api.input.queries import AuditQuery
 from api.web.filters import read_filters, turned
 
 

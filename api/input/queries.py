@@ -9,8 +9,8 @@ from typing import Annotated, Literal, TypeVar, get_origin
 from multidict import MultiMapping
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from api.faults import Fault, InvalidInput, faults_of
-from api.values import Email, Flag, Like, Moment, Whole, id_of, whole
+from api.input.faults import Fault, InvalidInput, faults_of
+from api.input.values import Email, Flag, Like, Moment, Whole, id_of, whole
 from broker.domain.errors import InvalidStretch
 from broker.domain.grant import GrantState
 from broker.domain.ids import IdKind

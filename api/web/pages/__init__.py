@@ -1,10 +1,10 @@
-"""Every page's routes."""
+"""Pages, a place of the site to a file. Each parses, calls the broker, and renders."""
 
-from api.web import (
+from api.web import assets
+from api.web.pages import (
     alarms,
     approvals,
     ask,
-    assets,
     audit,
     deciding,
     docs,

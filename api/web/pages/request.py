@@ -6,9 +6,9 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from api.insight_schemas import BlastRadiusView
+from api.input.paths import in_path
 from api.keys import ACTOR, BROKER
-from api.paths import in_path
+from api.schemas.insight import BlastRadiusView
 from api.web.drafts import Draft
 from api.web.rendering import lead_to, page
 from api.web.steps import RequestSteps, grant_steps, request_steps, takes

@@ -4,7 +4,7 @@ Person. What they may do, access.py says."""
 from aiohttp import web
 
 from api.access import is_open
-from api.browsers import Handler, identify_browser
+from api.callers.browsers import Handler, identify_browser
 from api.keys import ACTOR, BROKER, CREDENTIAL, SCOPES
 from api.routes import source_of
 from broker.domain.errors import Unauthenticated

@@ -3,8 +3,8 @@ alarms, and who is shut out."""
 
 from aiohttp import web
 
+from api.input.paths import in_path
 from api.keys import ACTOR, BROKER
-from api.paths import in_path
 from api.schemas import AlarmView, BanView, HeldCommitView
 from api.web.rendering import lead_to, page
 

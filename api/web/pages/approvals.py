@@ -5,11 +5,11 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from api.input.values import id_pattern
 from api.keys import ACTOR, BROKER
-from api.values import id_pattern
 from api.web.drafts import Draft
+from api.web.pages.request import Shown
 from api.web.rendering import page
-from api.web.request import Shown
 from api.web.steps import request_steps, takes
 from broker.domain.ids import IdKind
 from broker.service.request_cards import RequestCard

@@ -5,10 +5,12 @@ from http import HTTPStatus
 from aiohttp import web
 from pydantic import ValidationError
 
-from api.faults import faults_of
+from api.input.faults import faults_of
+from api.input.paths import in_path
 from api.keys import ACTOR, BROKER
-from api.paths import in_path
-from api.policy_schemas import (
+from api.problems import status_of
+from api.routes.policies import question_of
+from api.schemas.policies import (
     AccessView,
     AnswerView,
     PolicyQuestion,
@@ -16,8 +18,6 @@ from api.policy_schemas import (
     VersionDetailsView,
     VersionView,
 )
-from api.problems import status_of
-from api.routes.policies import question_of
 from api.web.filters import shown, typed_into
 from api.web.rendering import page
 from broker.domain.errors import BrokerError

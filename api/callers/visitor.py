@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from api.callers.same_site import csrf_token
 from api.keys import ACTOR, SIGNED_IN
-from api.same_site import csrf_token
 from broker.domain.errors import Unauthenticated
 
 

@@ -19,9 +19,9 @@ from api.connecting import (
     keep_root,
     ways,
 )
-from api.forms import read_form
+from api.input.forms import read_form
+from api.input.paths import in_path
 from api.keys import ACTOR, BROKER, REACH
-from api.paths import in_path
 from api.problems import status_of
 from api.routes import source_of
 from api.schemas import CredentialView, Extension, GrantView

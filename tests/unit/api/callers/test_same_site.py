@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.same_site import csrf_token, is_csrf_token, is_ours, origin_of
+from api.callers.same_site import csrf_token, is_csrf_token, is_ours, origin_of
 
 URL = "https://curfew.example.com"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from api.values import ID_EXAMPLE, id_pattern
+from api.input.values import ID_EXAMPLE, id_pattern
 from broker.domain.errors import NotFound
 from broker.domain.ids import IdKind
 

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from api.forms import read_form
+from api.callers.same_site import CSRF_FIELD, CSRF_HEADER, SAFE_METHODS, is_csrf_token, is_ours
+from api.input.forms import read_form
 from api.keys import ACTOR, BROKER, CREDENTIAL, DOOR, OVER, SCOPES, SIGNED_IN
-from api.same_site import CSRF_FIELD, CSRF_HEADER, SAFE_METHODS, is_csrf_token, is_ours
 from broker.domain.errors import NotFromOurPage, SignInOver, Unauthenticated
 
 # What an open page does by itself says nothing of anybody being there: it follows what happens, and

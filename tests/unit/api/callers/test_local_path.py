@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.local_path import local_path
+from api.callers.local_path import local_path
 
 
 @pytest.mark.parametrize(

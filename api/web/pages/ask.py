@@ -13,12 +13,12 @@ from typing import Any
 
 from aiohttp import web
 
-from api.forms import read_form
+from api.callers.visitor import visitor_of
+from api.input.forms import read_form
 from api.keys import ACTOR, BROKER
 from api.problems import status_of
 from api.routes import source_of
 from api.schemas import NewRequest
-from api.visitor import visitor_of
 from api.web.drafts import errors_in
 from api.web.rendering import lead_to, page, render
 from api.web.wish_form import WishForm, in_form, read_wish

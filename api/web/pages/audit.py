@@ -3,10 +3,10 @@
 from aiohttp import web
 from yarl import URL
 
+from api.input.queries import AuditQuery, ExportQuery
 from api.keys import BROKER
-from api.operating_schemas import VerificationView
-from api.queries import AuditQuery, ExportQuery
 from api.routes.audit import PATIENCE, find_events
+from api.schemas.operating import VerificationView
 from api.web.filters import Filters, read_filters, shown, turned, typed_into
 from api.web.rendering import lead_to, page
 from broker.service.exports import ExportFormat, What

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 
+from api.input.values import Duration, Email, Identifier, Moment, Networks, Text
 from api.schemas import Body, View
-from api.values import Duration, Email, Identifier, Moment, Networks, Text
 from broker.domain.grant import GrantKind
 
 if TYPE_CHECKING:  # clients, too, load this module, and need none of the broker

@@ -2,16 +2,16 @@
 
 from aiohttp import web
 
-from api.insight_schemas import (
+from api.input.paths import in_path
+from api.keys import ACTOR, BROKER
+from api.routes.targets import role_views, target_views
+from api.schemas.insight import (
     LeftoversView,
     MembersView,
     RoleInsightView,
     TargetDetailsView,
 )
-from api.keys import ACTOR, BROKER
-from api.operating_schemas import CheckupView
-from api.paths import in_path
-from api.routes.targets import role_views, target_views
+from api.schemas.operating import CheckupView
 from api.web.rendering import page
 
 routes = web.RouteTableDef()

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from aiohttp import web
 from yarl import URL
 
+from api.input.queries import RequestsFilter, RequestsQuery
 from api.keys import ACTOR, BROKER
 from api.problems import faults_in
-from api.queries import RequestsFilter, RequestsQuery
 from api.web.filters import Filters, read_filters, turned, typed_into
 from api.web.rendering import page
 from broker.domain.errors import Invalid

@@ -4,9 +4,9 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from api.forms import read_form
+from api.callers.local_path import local_path
+from api.input.forms import read_form
 from api.keys import BROKER, DOOR, OVER, SIGNED_IN
-from api.local_path import local_path
 from api.problems import status_of
 from api.routes import source_of
 from api.web.rendering import lead_to, render

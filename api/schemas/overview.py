@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime
 
+from api.input.values import Duration
 from api.schemas import View
-from api.values import Duration
 from broker.domain.overview import Urgency
 
 if TYPE_CHECKING:  # as in api.schemas

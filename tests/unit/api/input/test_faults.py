@@ -7,8 +7,8 @@ import pytest
 from multidict import MultiDict
 from pydantic import ValidationError
 
-from api.faults import Fault, InvalidInput, faults_of
-from api.queries import AuditQuery, GrantsQuery, NoQuery, Query, StreamQuery, read_query
+from api.input.faults import Fault, InvalidInput, faults_of
+from api.input.queries import AuditQuery, GrantsQuery, NoQuery, Query, StreamQuery, read_query
 from api.schemas import Body, NewAllowance, NewRequest, NewTokenBody
 
 _RIGHT = {"target": "orders", "role": "orders_reader"}

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 
-from api.operating_schemas import AuditEventView
 from api.schemas import View
+from api.schemas.operating import AuditEventView
 from broker.domain.statement.statement import Ending, LateOutcome, Protocol, Statement
 
 if TYPE_CHECKING:  # as in api.schemas

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from aiohttp import web
 from markupsafe import Markup
 
+from api.input.queries import OverviewQuery
 from api.keys import ACTOR, BROKER
-from api.overview_schemas import OverviewView
-from api.queries import OverviewQuery
+from api.schemas.overview import OverviewView
 from api.web.filters import read_filters
 from api.web.plots import Series, Times, area, bars, lines
 from api.web.rendering import page

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime
 
+from api.input.values import Duration
 from api.schemas import RoleView, TargetView, View
-from api.values import Duration
 from broker.domain.leftovers import LeftoverKind
 from broker.domain.role.facts import Unseen
 from broker.domain.role.predefined import Danger

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from api.cookies import KEY_BYTES, SealedCookie
+from api.callers.cookies import KEY_BYTES, SealedCookie
 from broker.domain.identity.code_flow import Transaction
 from broker.domain.identity.sign_in import Pass
 

@@ -8,16 +8,16 @@ from typing import Any
 
 from aiohttp import web
 
-from api.forms import read_form
+from api.input.forms import read_form
+from api.input.paths import in_path
 from api.keys import ACTOR, BROKER, REACH
-from api.paths import in_path
 from api.problems import status_of
 from api.routes import source_of
 from api.schemas import Approval, Denial, Extension, NewComment, NewReview, Revocation
-from api.web.approvals import approvals_page
 from api.web.drafts import Draft, Unfit, errors_in, fit
+from api.web.pages.approvals import approvals_page
+from api.web.pages.request import request_page
 from api.web.rendering import lead_to
-from api.web.request import request_page
 from broker.domain.errors import BrokerError, Conflict
 from broker.domain.statement.budget import Used
 from broker.service.approvals import Consent

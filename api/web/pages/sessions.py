@@ -2,12 +2,12 @@
 
 from aiohttp import web
 
+from api.input.paths import in_path
+from api.input.queries import NumberedQuery, SessionsQuery, StatementsQuery
 from api.keys import ACTOR, BROKER, REACH
-from api.paths import in_path
-from api.queries import NumberedQuery, SessionsQuery, StatementsQuery
 from api.routes.record import find_statements
 from api.schemas import SessionView
-from api.statement_schemas import StatementView
+from api.schemas.statements import StatementView
 from api.web.filters import read_filters, turned
 from api.web.rendering import lead_to, page
 

@@ -1,0 +1,1 @@
+"""Who calls: by a bearer token, or by what a browser keeps for us."""
