@@ -1,9 +1,8 @@
 """Pages of what came of requests: grants and sessions, newest first, of which a person sees those
 whose requests they see.
 
-As with requests (`broker.ledger.request_lists`), what is common is found on the way along an index,
-and what is rare is gathered. Of these lists one knows beforehand: somebody sees many requests, or
-few.
+As with requests (`broker.ledger.request_lists`), what is common is found on a walk along an index,
+and what is rare is gathered. Which it is follows from how many requests somebody sees.
 """
 
 from collections.abc import Mapping
@@ -11,10 +10,10 @@ from dataclasses import dataclass, field
 
 from broker.ledger.connection import Db
 from broker.ledger.sight import Visible
-from broker.ledger.ways import Arguments, all_of, lanes_seen, seen
+from broker.ledger.ways import GATHERING, WALKING, Arguments, all_of, lanes_seen, seen
 
 _FEW = 5_000
-_STRETCH = 10_000
+_SHORT_STRETCH, _STRETCH = 1_000, 10_000
 _MOST_LANES = 16
 
 
@@ -50,10 +49,14 @@ async def fetch_ids(
     """Return at most `limit` ids of what a person may see, the newest first."""
     if visible.everything:
         return await _fetch(db, _all(outcome, part, limit))
-    if not part.few and not await _sees_few(db, visible):
-        found = await _fetch(db, _walking(outcome, visible, part, limit))
+    for stretch in () if part.few else (_SHORT_STRETCH, _STRETCH):
+        await db.execute(WALKING)
+        found = await _fetch(db, _walking(outcome, visible, part, stretch, limit))
+        await db.execute(GATHERING)
         if len(found) == limit:
             return found
+        if await _sees_few(db, visible):
+            break
     return await _fetch(db, _gathering(outcome, visible, part, limit))
 
 
@@ -89,12 +92,14 @@ def _all(outcome: Outcome, part: Part, limit: int) -> _Statement:
     return _Statement(text, arguments)
 
 
-def _walking(outcome: Outcome, visible: Visible, part: Part, limit: int) -> _Statement:
+def _walking(
+    outcome: Outcome, visible: Visible, part: Part, stretch: int, limit: int
+) -> _Statement:
     arguments = Arguments()
     text = f"""
         SELECT x.id
           FROM (SELECT x.* FROM curfew.{outcome.table} x WHERE {_wanted(arguments, part)}
-                 ORDER BY x.id DESC LIMIT {_STRETCH}) AS x {outcome.joins}
+                 ORDER BY x.id DESC LIMIT {stretch}) AS x {outcome.joins}
          WHERE {all_of(seen(arguments, visible))} ORDER BY x.id DESC LIMIT {limit}
     """  # noqa: S608
     return _Statement(text, arguments)

@@ -1,14 +1,16 @@
 """Pages of requests, of which there may be a million, and each page has to come at once.
 
-A page is looked for in two ways. The first walks along an index that has the order of the list,
-and leaves out what is not wanted; after a stretch it gives up. What it did not find a page of is
-rare, so the second way gathers all there is of it, by whatever indexes there are, and sorts that.
-What takes one of them long the other does at once.
+There are two ways to a page. One walks along an index that has the order of the list, and leaves
+out what is not wanted: a few steps if that is common, very many if it is rare. The other gathers
+all that is wanted, by whatever indexes there are, and sorts it: nothing if that is rare, and very
+much if it is common. So a short walk is tried first, which is mostly enough; if not, a sample of
+the table says how common it is, and with it which way is shorter. Neither is ever long.
 
 What somebody may see is walked along several indexes at once, merged: of their own requests, of
 what they asked for others, and of each policy that they decide under.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +22,8 @@ from broker.ledger import requests
 from broker.ledger.connection import Db
 from broker.ledger.sight import Deciding, Visible
 from broker.ledger.ways import (
+    GATHERING,
+    WALKING,
     Arguments,
     all_of,
     lanes_of_person,
@@ -29,14 +33,17 @@ from broker.ledger.ways import (
     seen,
 )
 
-# So many rows are walked along, and so many more for each row of the page. A page of 50 is then
-# found that way if more than 1 of 250 requests is wanted; what is rarer is soon gathered.
-_STRETCH = 10_000
-_STRETCH_OF_ROW = 50
-# So few are gathered at once, unless the index that finds them has the order of the list.
-_FEW = 5_000
+# So many rows are walked along at first, and so many more for each row of the page.
+_STRETCH = 500
+_STRETCH_OF_ROW = 10
+# A walk that finds nothing in so many times what it was to take goes where there is nothing.
+_PATIENCE = 4
+# Of so many rows, any part is soon gathered. Of more, so many pages of the table are looked at.
+_SMALL = 20_000
+_SAMPLED_PAGES = 350
 # Who decides under more policies sees so much that it is found on the way along all requests.
 _MOST_LANES = 16
+# Letters. What so few begin is nearly everything.
 _SHORT = 3
 # An id says when it was made, to the millisecond, and is made a moment after what its row says.
 _SLACK = timedelta(seconds=1)
@@ -52,14 +59,15 @@ _KEYS = {
     SortBy.DURATION: "r.duration",
     SortBy.CLOSED: "coalesce(r.closed_at, 'infinity'::timestamptz)",
 }
-# The planner takes gathering for cheaper than so long a walk; but most walks are over at once.
-_WALKING = """
-    SET LOCAL random_page_cost = 1.1; SET LOCAL max_parallel_workers_per_gather = 0;
-    SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off
-"""
-_GATHERING = """
-    SET LOCAL random_page_cost TO DEFAULT; SET LOCAL max_parallel_workers_per_gather TO DEFAULT;
-    SET LOCAL enable_sort = on; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = on
+# What may be given beforehand in these orders, by indexes of several columns.
+_WITHIN = {
+    SortBy.TARGET: frozenset({"target", "role"}),
+    SortBy.ROLE: frozenset({"target", "role"}),
+    SortBy.STATE: frozenset({"state"}),
+}
+_SIZE = """
+    SELECT reltuples::bigint AS rows, greatest(relpages, 1) AS pages
+      FROM pg_class WHERE oid = 'curfew.requests'::regclass
 """
 _PERSON = "SELECT id FROM curfew.people WHERE email = $1"
 
@@ -85,11 +93,11 @@ async def fetch_page(
         if requester_id is None:
             return []
     search = _Search(db, question, requester_id, after)
-    ids: list[str] = []
-    await db.execute(_WALKING)
-    if question.sort.by is SortBy.AGE or not await search.finds_few():
-        ids = await search.walk(limit)
-    await db.execute(_GATHERING)
+    ids = await search.walk(limit, _STRETCH + _STRETCH_OF_ROW * limit)
+    if len(ids) < limit:
+        sample = await search.sample()
+        if sample is not None and sample.is_walked_to(limit):
+            ids = await search.walk(limit, sample.steps(limit) * _PATIENCE)
     if len(ids) < limit:
         ids = await search.gather(limit)
     return await requests.fetch_each(db, ids)
@@ -103,6 +111,26 @@ async def count_open_to(db: Db, deciding: Deciding, now: datetime) -> int:
     return int(await db.fetchval(query, *arguments.values))
 
 
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Of all `rows` some were looked at; of these so many are on the way, and so many wanted."""
+
+    rows: int
+    looked_at: int
+    along: int
+    wanted: int
+
+    def steps(self, limit: int) -> int:
+        """Return how many rows a walk goes along until a page is full."""
+        return math.ceil(limit * self.along / self.wanted)
+
+    def is_walked_to(self, limit: int) -> bool:
+        """Say whether that is less than to gather all that is wanted."""
+        if not self.wanted:
+            return False
+        return self.steps(limit) < self.rows * self.wanted / self.looked_at
+
+
 class _Search:
     """The ways to one page."""
 
@@ -114,15 +142,24 @@ class _Search:
         self._requester_id = requester_id
         self._after = after
 
-    async def finds_few(self) -> bool:
-        """Say whether few have to be looked at to gather all that is wanted."""
+    async def sample(self) -> "_Sample | None":
+        """Return how common what is wanted is; None if there is so little that it matters not."""
+        size = await self._db.fetchrow(_SIZE)
+        assert size is not None
+        if size["rows"] <= _SMALL:
+            return None
         statement = self._statement()
-        found = await self._db.fetchval(statement.counting(), *statement.arguments)
-        return int(found) <= _FEW
+        text = statement.sampling(min(100.0, 100 * _SAMPLED_PAGES / size["pages"]))
+        found = await self._db.fetchrow(text, *statement.arguments)
+        assert found is not None
+        return _Sample(size["rows"], found["looked_at"], found["along"], found["wanted"])
 
-    async def walk(self, limit: int) -> list[str]:
+    async def walk(self, limit: int, stretch: int) -> list[str]:
         statement = self._statement()
-        return await self._ids(statement.walking(limit), statement)
+        await self._db.execute(WALKING)
+        ids = await self._ids(statement.walking(limit, stretch), statement)
+        await self._db.execute(GATHERING)
+        return ids
 
     async def gather(self, limit: int) -> list[str]:
         statement = self._statement()
@@ -151,37 +188,50 @@ class _Statement:
     def arguments(self) -> list[object]:
         return self._arguments.values
 
-    def walking(self, limit: int) -> str:
+    def walking(self, limit: int, stretch: int) -> str:
         """Of what comes next in the list, return what is wanted."""
         order = self._order(self._key)
-        stretch = f"ORDER BY {order} LIMIT {_STRETCH + _STRETCH_OF_ROW * limit}"
+        first = f"ORDER BY {order} LIMIT {stretch}"
         # Each lane has its own order, so that they are merged as they are read, and not sorted.
         lanes = " UNION ALL ".join(
-            f"(SELECT r.* FROM curfew.requests r WHERE {all_of(lane)} {stretch})"  # noqa: S608
+            f"(SELECT r.* FROM curfew.requests r WHERE {all_of(lane)} {first})"  # noqa: S608
             for lane in self._lanes()
         )
         return f"""
-            SELECT r.id FROM (SELECT r.* FROM ({lanes}) AS r {stretch}) AS r
+            SELECT r.id FROM (SELECT r.* FROM ({lanes}) AS r {first}) AS r
              WHERE {all_of(self._conditions())} ORDER BY {order} LIMIT {limit}
         """  # noqa: S608
 
-    def counting(self) -> str:
-        """Count what has to be looked at to gather all that is wanted, as far as indexes say."""
-        lanes = " UNION ALL ".join(
-            f"(SELECT FROM curfew.requests r WHERE {all_of(lane)} LIMIT {_FEW + 1})"
-            for lane in self._lanes_by_age()
-        )
-        return f"SELECT count(*) FROM ({lanes}) AS r"  # noqa: S608
+    def sampling(self, percent: float) -> str:
+        """Count what a walk goes along, and what of it is wanted, in some pages of the table."""
+        lanes = " OR ".join(f"({all_of(each)})" for each in self._lanes())
+        return f"""
+            SELECT count(*) AS looked_at, count(*) FILTER (WHERE {lanes}) AS along,
+                   count(*) FILTER (WHERE {all_of([*self._conditions(), *self._beyond()])})
+                       AS wanted
+              FROM curfew.requests r TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1)
+        """  # noqa: S608
 
     def gathering(self, limit: int) -> str:
         """Of all that is wanted, return what comes next in the list."""
-        conditions = all_of([*self._conditions(), *self._beyond()])
         key = f", {self._key} AS key" if self._key else ""
+        # One by one, as the planner joins indexes by AND with each of them, but with no OR of them;
+        # and behind OFFSET, so that it does not walk after all.
+        lanes = " UNION ALL ".join(
+            f"(SELECT r.id{key} FROM curfew.requests r WHERE {all_of(each)} OFFSET 0)"  # noqa: S608
+            for each in self._lanes_of_wanted()
+        )
         return f"""
-            SELECT r.id
-              FROM (SELECT r.id{key} FROM curfew.requests r WHERE {conditions} OFFSET 0) AS r
+            SELECT r.id FROM ({lanes}) AS r
              ORDER BY {self._order("r.key" if self._key else None)} LIMIT {limit}
         """  # noqa: S608
+
+    def _lanes_of_wanted(self) -> Iterator[list[str]]:
+        if self._is_seen_in_lanes():
+            for lane in lanes_seen(self._arguments, self._question.visible):
+                yield [*lane, *self._wanted_of_them(), *self._beyond()]
+        else:
+            yield [*self._conditions(), *self._beyond()]
 
     def _order(self, key: str | None) -> str:
         forwards = self._question.sort.newest_first
@@ -198,16 +248,18 @@ class _Statement:
                 yield [*lane, *self._beyond(), *self._in_time()]
 
     def _lanes_by_key(self, key: str) -> Iterator[list[str]]:
-        by = str(self._question.sort.by)
-        named = dict(self._named())
-        same = [self._equal(by, named[by])] if by in named else []
         after = self._after
         if after is None:
-            yield same
+            yield self._same()
             return
         beyond = ">" if after.sort.newest_first else "<"
-        yield [*same, f"{key} = {self._put_key(after)}", self._older(after)]
-        yield [*same, f"{key} {beyond} {self._put_key(after)}"]
+        yield [*self._same(), f"{key} = {self._put_key(after)}", self._older(after)]
+        yield [*self._same(), f"{key} {beyond} {self._put_key(after)}"]
+
+    def _same(self) -> list[str]:
+        """Return what is the same of all on an index in this order."""
+        within = _WITHIN.get(self._question.sort.by, frozenset())
+        return [self._equal(*each) for each in self._named() if each[0] in within]
 
     def _lanes_by_age(self) -> Iterator[list[str]]:
         visible = self._question.visible
@@ -215,10 +267,15 @@ class _Statement:
             yield [self._equal("state", RequestState.PENDING)]  # there are few
         elif self._requester_id is not None:
             yield from lanes_of_person(self._arguments, self._requester_id)
-        elif visible.everything or len(visible.policies) + len(visible.on_call) > _MOST_LANES:
-            yield [self._equal(*each) for each in list(self._named())[:1]]
-        else:
+        elif self._is_seen_in_lanes():
             yield from lanes_seen(self._arguments, visible)
+        else:
+            yield [self._equal(*each) for each in list(self._named())[:1]]
+
+    def _is_seen_in_lanes(self) -> bool:
+        visible = self._question.visible
+        lanes = len(visible.policies) + len(visible.on_call)
+        return not visible.everything and lanes <= _MOST_LANES
 
     def _beyond(self) -> Iterator[str]:
         after = self._after
@@ -240,8 +297,12 @@ class _Statement:
         return self._put(after.key)
 
     def _conditions(self) -> Iterator[str]:
-        wanted = self._wanted
         yield from seen(self._arguments, self._question.visible)
+        yield from self._wanted_of_them()
+
+    def _wanted_of_them(self) -> Iterator[str]:
+        """Of those that somebody sees."""
+        wanted = self._wanted
         yield from (self._equal(*each) for each in self._named())
         if self._requester_id is not None:
             yield of_person(self._arguments, self._requester_id)

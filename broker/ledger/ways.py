@@ -11,6 +11,15 @@ from datetime import datetime
 
 from broker.ledger.sight import Deciding, Visible
 
+# The planner takes gathering for cheaper than so long a walk; but most walks are over at once.
+WALKING = """
+    SET LOCAL random_page_cost = 1.1; SET LOCAL max_parallel_workers_per_gather = 0;
+    SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off
+"""
+GATHERING = """
+    SET LOCAL random_page_cost TO DEFAULT; SET LOCAL max_parallel_workers_per_gather TO DEFAULT;
+    SET LOCAL enable_sort = on; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = on
+"""
 # Of an extension who asked for the grant counts, since an approver may extend it themselves.
 _ASKED_BY = """
     coalesce((SELECT o.requester_id FROM curfew.grants g JOIN curfew.requests o

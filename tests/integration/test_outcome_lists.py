@@ -106,6 +106,7 @@ async def test_pages_have_what_came_of_requests_that_one_may_see(
     outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch, stretch: int, few: int
 ) -> None:
     """Also when a walk gives up early, as it does with very many of them."""
+    monkeypatch.setattr(outcome_lists, "_SHORT_STRETCH", 2)
     monkeypatch.setattr(outcome_lists, "_STRETCH", stretch)
     monkeypatch.setattr(outcome_lists, "_FEW", few)
     chance = random.Random(stretch)  # noqa: S311
