@@ -25,10 +25,7 @@ _OF_AN_ANSWER = "Failed to load resource"
 # As a browser says of a form of our own page.
 _SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
 _AXE_IS_THERE = "typeof axe !== 'undefined'"
-_RUN_AXE = "(rules) => axe.run({resultTypes: ['violations'], preload: false, ...rules})"
-# Contrast takes longer to look at than all the rest.
-ONLY_CONTRAST: Mapping[str, Any] = {"runOnly": ["color-contrast"]}
-ALL_BUT_CONTRAST: Mapping[str, Any] = {"rules": {"color-contrast": {"enabled": False}}}
+_RUN_AXE = "axe.run({resultTypes: ['violations'], preload: false})"
 
 
 @dataclass(slots=True)
@@ -53,11 +50,11 @@ class Window:
         """Pass over what was complained about so far: it was meant to be."""
         self.complaints.found.clear()
 
-    def serious_faults(self, rules: Mapping[str, Any] | None = None) -> list[str]:
+    def serious_faults(self) -> list[str]:
         """Return what somebody with a screen reader, or little sight, would stumble over."""
         if not self.page.evaluate(_AXE_IS_THERE):
             self.page.evaluate(AXE_SCRIPT)
-        report = self.page.evaluate(_RUN_AXE, dict(rules or {}))
+        report = self.page.evaluate(_RUN_AXE)
         return [
             f"{each['id']}: {node['target']} {node.get('failureSummary', '')}"
             for each in report["violations"]
@@ -99,27 +96,36 @@ def watch(context: BrowserContext) -> Complaints:
 
 
 def sign_in(context: BrowserContext, token: str | None) -> Page:
-    """Return a window in which whose token it is has signed in, if anybody's: without the form,
-    which takes longer."""
-    if token is not None:
-        answer = context.request.post("/sign-in", form={"token": token}, headers=_SAME_SITE)
-        assert answer.ok, answer.text()
+    """Return a window in which whose token it is has signed in, if anybody's."""
+    let_in(context, token)
     return context.new_page()
 
 
-@dataclass(frozen=True, slots=True)
+def let_in(context: BrowserContext, token: str | None) -> None:
+    """Sign in without the form, which takes longer."""
+    if token is not None:
+        answer = context.request.post("/sign-in", form={"token": token}, headers=_SAME_SITE)
+        assert answer.ok, answer.text()
+
+
+@dataclass(slots=True)
 class Windows:
-    """One window for each person, and one for strangers, all with the same options."""
+    """One person's window at a time, all with the same options. Others' would go on loading what
+    concerns them."""
 
     browser: Browser
     service: Service
     options: Mapping[str, Any]
-    opened: dict[str | None, Window] = field(default_factory=dict)
+    _whose: str | None = None
+    _opened: Window | None = None
 
     def of(self, email: str | None) -> Window:
-        if email not in self.opened:
-            context = self.browser.new_context(base_url=self.service.api_url, **self.options)
-            complaints = watch(context)
-            token = self.service.tokens[email] if email is not None else None
-            self.opened[email] = Window(sign_in(context, token), complaints)
-        return self.opened[email]
+        if self._opened is not None and self._whose == email:
+            return self._opened
+        if self._opened is not None:
+            self._opened.page.context.close()
+        context = self.browser.new_context(base_url=self.service.api_url, **self.options)
+        complaints = watch(context)
+        token = self.service.tokens[email] if email is not None else None
+        self._whose, self._opened = email, Window(sign_in(context, token), complaints)
+        return self._opened
