@@ -97,9 +97,9 @@ async def test_policies_answer_what_if_and_show_the_file_to_who_approves(stage: 
 
 async def test_targets_say_what_roles_may_do_and_to_operators_what_is_wrong(stage: Stage) -> None:
     async with house_on(stage) as house:
-        job_sees = await _page(house, DEV, "/targets/orders")
-        assert "reads 1 table in schema shop" in job_sees
-        assert "/targets/orders/findings" not in job_sees
+        dev_sees = await _page(house, DEV, "/targets/orders")
+        assert "Reads 1 table in schema shop" in dev_sees
+        assert "/targets/orders/findings" not in dev_sees
         await _page(house, DEV, "/targets/orders/findings", 403)
         await _page(house, OPERATOR, "/targets/nowhere", 404)
         assert "/targets/orders/leftovers" in await _page(house, OPERATOR, "/targets/orders")
