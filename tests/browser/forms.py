@@ -73,11 +73,11 @@ class Form:
         return Kind(_ID.sub("ID", self.action.partition("#")[0]), self.fields)
 
 
-def find_forms(page: Page, texts: Mapping[str, str]) -> list[list[Form]]:
-    """Return all forms of pages, which are given by where they are, into which one types something;
-    those of a kind together. Any page that is open can tell."""
+def find_forms(page: Page, paths: Iterable[str]) -> list[list[Form]]:
+    """Return all forms of these pages into which one types something, those of a kind together."""
     kinds = defaultdict(list)
-    for path, html in texts.items():
+    for path in paths:
+        html = page.request.get(path).text()
         for each in page.evaluate(_FIND, [html, _TEXTS]):
             form = Form(path, each["action"], tuple(each["fields"]))
             kinds[form.kind].append(form)

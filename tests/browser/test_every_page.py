@@ -25,7 +25,7 @@ from tests.browser.forms import (
 )
 from tests.browser.hostile_texts import HOSTILE, caught, left_in
 from tests.browser.views import VIEWS, View, open_view
-from tests.browser.window import Window, Windows, let_in
+from tests.browser.window import Window, Windows
 from tests.support.servers import Server
 from tests.support.service import Service
 from tests.support.showcase import Showcase, run_showcase
@@ -105,16 +105,12 @@ def trusting_windows(chromium: Browser, service: Service) -> Windows:
 
 
 @pytest.fixture(scope="module")
-def forms(chromium: Browser, plain: Page, showcase: Showcase) -> dict[str | None, list[list[Form]]]:
+def forms(trusting_windows: Windows, showcase: Showcase) -> dict[str | None, list[list[Form]]]:
     """All forms into which one types something, by who has them on their pages."""
-    found = {}
-    for email, paths in _paths(showcase).items():
-        context = chromium.new_context(base_url=showcase.service.api_url)
-        let_in(context, showcase.service.tokens.get(email or ""))
-        texts = {path: context.request.get(path).text() for path in paths}
-        found[email] = find_forms(plain, texts)
-        context.close()
-    return found
+    return {
+        email: find_forms(trusting_windows.of(email).page, paths)
+        for email, paths in _paths(showcase).items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 alone, without JavaScript; and what pages say while other things happen."""
 
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,26 +11,32 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.calls import ask, call
+from tests.browser.keyboard import tab_to
+from tests.browser.steps import (
+    PATIENCE_S,
+    approve,
+    ask_for_writer,
+    end_session,
+    enter,
+    give_back,
+    in_shell,
+    read_the_receipt,
+    say,
+    take_secret,
+)
 from tests.browser.window import Window
 from tests.support.cable import lay_cable
-from tests.support.service import Service, clean_environment
+from tests.support.service import Service
 from tests.support.showcase import OPERATOR
-from tests.support.stage import DEV, REVIEWER, SECOND_REVIEWER
+from tests.support.stage import DEV, OTHER_DEV, REVIEWER, SECOND_REVIEWER
 
 pytestmark = pytest.mark.newest
 
 Open = Callable[..., Window]
 
+_PHONE = {"viewport": {"width": 390, "height": 844}}
 _CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
-_ROOT, _PSQL = "Copy: In a terminal: adds it to those that are there", "Copy: In a terminal"
 _SLEEP = "SELECT pg_sleep(60)"
-_PATIENCE_S = 30
-_MOST_TABS = 60
-_SHOWS_FOCUS = """() => {
-  const {outlineStyle, outlineWidth} = getComputedStyle(document.activeElement);
-  return outlineStyle !== "none" && outlineWidth !== "0px";
-}"""
-_HAS_FOCUS = "(element) => element === document.activeElement"
 _HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", {configurable: true, get: () => hidden});
   document.dispatchEvent(new Event("visibilitychange"));
@@ -51,154 +56,56 @@ def test_access_from_the_first_click_to_the_receipt(
 ) -> None:
     dev, reviewer = window_of(None, **_CLIPBOARD).page, window_of(REVIEWER).page
     operator = window_of(OPERATOR).page
-    _sign_in(dev, service.tokens[DEV])
+    enter(dev, service.tokens[DEV])
     reviewer.goto("/approvals")
     with _without_loading(reviewer):
-        _ask(dev, reason="order 4711 has the wrong item")
+        ask_for_writer(dev, reason="order 4711 has the wrong item")
         card = reviewer.get_by_role("article").filter(has_text="order 4711")
         expect(card).to_contain_text(f"{DEV} asks for orders_writer on orders, for 30m")
     with _without_loading(dev):
-        _approve(reviewer, card)
+        approve(reviewer, card)
         expect(dev.get_by_role("main")).to_contain_text(f"{REVIEWER} approved this for 15m")
     dev.get_by_role("link", name="Use it, extend it or give it back").click()
-    line = _take_secret(dev, tmp_path)
+    line = take_secret(dev, tmp_path)
     operator.goto("/sessions")
     expect(operator.get_by_text("Nobody is connected")).to_be_visible()
-    with _shell(line, tmp_path) as psql:
-        _say(psql, f"SELECT 6 * 7 AS answer; {_SLEEP};")
+    with in_shell(line, tmp_path) as psql:
+        say(psql, f"SELECT 6 * 7 AS answer; {_SLEEP};")
         with _without_loading(operator):
             row = operator.get_by_role("row").filter(has_text=_SLEEP)
             expect(row).to_contain_text(DEV)
         row.get_by_role("link", name="Session ses_").click()
-        _end_session(operator)
-        said, complained = psql.communicate(timeout=_PATIENCE_S)
+        end_session(operator)
+        said, complained = psql.communicate(timeout=PATIENCE_S)
     assert "42" in said
     assert f"was ended by {OPERATOR}" in complained
-    _give_back(dev)
-    _read_the_receipt(dev)
-
-
-def _sign_in(page: Page, token: str) -> None:
-    page.goto("/sign-in")
-    page.get_by_label("Personal token").fill(token)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-
-
-def _ask(page: Page, reason: str) -> None:
-    """Find the role, hear who has to agree, and ask."""
-    page.get_by_role("link", name="Request access").click()
-    page.get_by_role("link", name="orders_writer", exact=True).click()
-    page.get_by_label("For how long").fill("30m")
-    preview = page.get_by_role("region", name="If you ask")
-    expect(preview).to_contain_text("must agree first")
-    expect(preview).to_contain_text("Policywriters")
-    expect(preview).to_contain_text("Lasts30m")
-    page.get_by_label("Why").fill(reason)
-    page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Request req_")
-
-
-def _approve(page: Page, card: Locator) -> None:
-    expect(card).to_contain_text("INSERT on")  # what it would let them do
-    card.get_by_role("radio", name=re.compile("^15m")).check()
-    card.get_by_role("button", name="Approve").click()
-    expect(page.get_by_role("status").filter(has_text="You approved this for 15m")).to_be_visible()
-
-
-def _take_secret(page: Page, home: Path) -> str:
-    """Return the line that the page offers for a shell, whose home trusts the proxy by then."""
-    page.get_by_role("button", name="Get a new secret").click()
-    secret = page.get_by_role("figure").filter(has_text="Secret").locator("code").inner_text()
-    page.get_by_text("First time on this machine").click()
-    with _shell(_copied(page, _ROOT), home) as shell:
-        assert shell.wait(_PATIENCE_S) == 0
-    line = _copied(page, _PSQL)
-    assert secret in line
-    page.get_by_role("link", name="Back to my access").click()
-    expect(page.get_by_role("heading", name="orders_writer on orders")).to_be_visible()
-    assert secret not in page.content()
-    return line
-
-
-def _copied(page: Page, button: str) -> str:
-    """Return what is in the clipboard after a click."""
-    page.get_by_role("button", name=button, exact=True).click()
-    expect(page.get_by_role("button", name=button, exact=True)).to_have_text("Copied")
-    return str(page.evaluate("navigator.clipboard.readText()"))
-
-
-@contextmanager
-def _shell(line: str, home: Path) -> "Iterator[subprocess.Popen[str]]":
-    """Run a line in somebody's shell."""
-    with subprocess.Popen(
-        ["sh", "-c", line],
-        env={**clean_environment(), "HOME": str(home)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def _say(process: "subprocess.Popen[str]", text: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(f"{text}\n")
-    process.stdin.flush()
-
-
-def _end_session(page: Page) -> None:
-    page.get_by_text("End this session").click()
-    page.get_by_role("button", name="End it now").click()
-    expect(page.get_by_role("main")).to_contain_text(f"Ended by{OPERATOR}")
-
-
-def _give_back(page: Page) -> None:
-    page.goto("/access")
-    page.get_by_text("Give it back", exact=True).first.click()
-    page.get_by_role("button", name="Give it back").click()
-    expect(page.get_by_role("row").filter(has_text="orders_writer")).to_contain_text("relinquished")
-
-
-def _read_the_receipt(page: Page) -> None:
-    page.get_by_role("link", name="Request and receipt").first.click()
-    receipt = page.get_by_role("region", name=re.compile("^Receipt"))
-    expect(receipt).to_contain_text("The login is gone")
-    expect(receipt).not_to_contain_text("Not proved")
-    told = page.get_by_role("heading", name="All that happened").locator("~ ol").inner_text()
-    events = ("asked for", "agreed", "was made", "connected", "ended a session", "gave the access")
-    places = [told.find(each) for each in (*events, "receipt 1 proves")]
-    assert places == sorted(places), told
-    assert -1 not in places, told
+    give_back(dev)
+    read_the_receipt(dev)
 
 
 def test_without_a_mouse(service: Service, window_of: Open) -> None:
     """By Tab, Enter, Space and what one types; one always sees where one is."""
     dev, reviewer = window_of(DEV).page, window_of(REVIEWER).page
     dev.goto("/request")
-    _tab_to(dev, dev.get_by_role("link", name="Skip to what this page says"))
+    tab_to(dev, dev.get_by_role("link", name="Skip to what this page says"))
     dev.keyboard.press("Enter")
-    _tab_to(dev, dev.get_by_role("link", name="orders_writer", exact=True), most=8)
+    tab_to(dev, dev.get_by_role("link", name="orders_writer", exact=True), most=8)
     dev.keyboard.press("Enter")
-    _tab_to(dev, dev.get_by_label("For how long"))
+    tab_to(dev, dev.get_by_label("For how long"))
     dev.keyboard.press("Control+A")
     dev.keyboard.type("25m")
-    _tab_to(dev, dev.get_by_label("Why"))
+    tab_to(dev, dev.get_by_label("Why"))
     dev.keyboard.type("no mouse at hand")
-    _tab_to(dev, dev.get_by_role("button", name="Ask", exact=True))
+    tab_to(dev, dev.get_by_role("button", name="Ask", exact=True))
     dev.keyboard.press("Enter")
     expect(dev.get_by_role("heading", level=1)).to_contain_text("Request req_")
     reviewer.goto("/approvals")
     card = reviewer.get_by_role("article").filter(has_text="no mouse at hand")
-    _tab_to(reviewer, card.get_by_role("radio").first)
+    tab_to(reviewer, card.get_by_role("radio").first)
     reviewer.keyboard.press("ArrowRight")
-    _tab_to(reviewer, card.get_by_label("Comment, or the reason to deny it"))
+    tab_to(reviewer, card.get_by_label("Comment, or the reason to deny it"))
     reviewer.keyboard.type("here you are")
-    _tab_to(reviewer, card.get_by_role("button", name="Approve"))
+    tab_to(reviewer, card.get_by_role("button", name="Approve"))
     reviewer.keyboard.press("Enter")
     expect(reviewer.get_by_role("status").filter(has_text="You approved this")).to_be_visible()
     _open_and_close_the_drawer(reviewer)
@@ -208,26 +115,15 @@ def _open_and_close_the_drawer(page: Page) -> None:
     page.goto("/requests")
     link = page.get_by_role("cell").get_by_role("link").first
     drawer = page.get_by_role("dialog", name="Details")
-    _tab_to(page, link)
+    tab_to(page, link)
     for way_out in ("Escape", "Enter"):
         page.keyboard.press("Enter")
         expect(drawer).to_contain_text("no mouse at hand")
         if way_out == "Enter":
-            _tab_to(page, drawer.get_by_role("button", name="Close"))
+            tab_to(page, drawer.get_by_role("button", name="Close"))
         page.keyboard.press(way_out)
         expect(drawer).to_be_hidden()
         expect(link).to_be_focused()
-
-
-def _tab_to(page: Page, wanted: Locator, most: int = _MOST_TABS) -> None:
-    """Press Tab until it has the focus, which is to be seen wherever it goes."""
-    expect(wanted).to_be_attached()
-    for _ in range(most):
-        page.keyboard.press("Tab")
-        assert page.evaluate(_SHOWS_FOCUS), page.evaluate("document.activeElement.outerHTML")
-        if wanted.evaluate(_HAS_FOCUS):
-            return
-    raise AssertionError(f"{wanted} is more than {most} steps away")
 
 
 def test_without_a_script(service: Service, window_of: Open) -> None:
@@ -257,6 +153,72 @@ def test_without_a_script(service: Service, window_of: Open) -> None:
     held.get_by_role("button", name="Give it back").click()
     over = dev.get_by_role("row").filter(has_text="orders_owner")
     expect(over).to_contain_text("relinquished")
+
+
+def test_what_comes_in_meanwhile_shows_up_and_what_was_typed_stays(
+    service: Service, window_of: Open
+) -> None:
+    """Another request, a comment, and a decision of somebody else."""
+    first, second = ask(service, "the first"), ask(service, "the second", OTHER_DEV)
+    page = window_of(REVIEWER).page
+    page.goto("/approvals")
+    card = page.locator(f"#card-{first}")
+    card.get_by_label("Other", exact=True).locator("..").get_by_placeholder("20m").fill("25m")
+    expect(card.get_by_label("Other", exact=True)).to_be_checked()
+    comment = card.get_by_label("Comment, or the reason to deny it")
+    comment.fill("half a sen")
+    card.get_by_text("Other terms").click()
+    third = ask(service, "the third")
+    call(service, SECOND_REVIEWER, f"/v1/requests/{first}/comments", text="look at this one")
+    call(service, SECOND_REVIEWER, f"/v1/requests/{second}/denial", reason="not today")
+    expect(page.locator(f"#card-{third}")).to_contain_text("the third")
+    expect(card).to_contain_text("look at this one")
+    expect(page.locator(f"#card-{second}")).to_contain_text("denied this on")
+    expect(comment).to_have_value("half a sen")
+    expect(comment).to_be_visible()
+    expect(card.get_by_label("From networks")).to_be_visible()
+    expect(card.get_by_placeholder("20m")).to_have_value("25m")
+    card.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("status").filter(has_text="You approved this")).to_contain_text("25m")
+
+
+def test_a_thumb_decides_on_a_phone(service: Service, window_of: Open) -> None:
+    asked = ask(service, "in a hurry")
+    window = window_of(REVIEWER, **_PHONE)
+    page = window.page
+    page.goto("/approvals")
+    card = page.locator(f"#card-{asked}")
+    expect(card.locator("#blast-radius, .blast p").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    for name in ("Approve", "Deny"):
+        box = card.get_by_role("button", name=name).bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+    assert window.serious_faults() == []
+    card.get_by_role("button", name="Deny").click()
+    expect(page.get_by_role("status").filter(has_text="You denied this on")).to_be_visible()
+
+
+def test_the_drawer_shows_all_of_a_request_without_leaving_the_list(
+    service: Service, window_of: Open
+) -> None:
+    asked = ask(service, "to be looked at")
+    window = window_of(REVIEWER)
+    page = window.page
+    page.goto("/requests")
+    page.locator(f"#row-{asked}").get_by_role("link").first.click()
+    drawer = page.get_by_role("dialog", name="Details")
+    expect(drawer).to_contain_text("to be looked at")
+    expect(drawer.locator("#blast-radius")).to_contain_text("Reads")
+    expect(drawer.get_by_role("link", name="Open as a page")).to_have_attribute(
+        "href", re.compile(f"/requests/{asked}$")
+    )
+    assert window.serious_faults() == []
+    call(service, SECOND_REVIEWER, f"/v1/requests/{asked}/comments", text="from elsewhere")
+    expect(drawer).to_contain_text("from elsewhere")
+    drawer.get_by_role("button", name="Close").click()
+    expect(drawer).to_be_hidden()
+    assert page.url.endswith("/requests")
 
 
 def test_a_lost_connection_is_said_and_what_was_missed_is_there_once_it_is_back(

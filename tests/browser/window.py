@@ -96,36 +96,35 @@ def watch(context: BrowserContext) -> Complaints:
 
 
 def sign_in(context: BrowserContext, token: str | None) -> Page:
-    """Return a window in which whose token it is has signed in, if anybody's."""
-    let_in(context, token)
-    return context.new_page()
-
-
-def let_in(context: BrowserContext, token: str | None) -> None:
-    """Sign in without the form, which takes longer."""
+    """Return a window in which whose token it is has signed in, if anybody's: without the form,
+    which takes longer."""
     if token is not None:
         answer = context.request.post("/sign-in", form={"token": token}, headers=_SAME_SITE)
         assert answer.ok, answer.text()
+    return context.new_page()
 
 
 @dataclass(slots=True)
 class Windows:
-    """One person's window at a time, all with the same options. Others' would go on loading what
-    concerns them."""
+    """A window for each person, all with the same options, of which one is used at a time: others
+    would go on loading what concerns them."""
 
     browser: Browser
     service: Service
     options: Mapping[str, Any]
-    _whose: str | None = None
-    _opened: Window | None = None
+    _opened: dict[str | None, Window] = field(default_factory=dict)
+    _used: Window | None = None
 
     def of(self, email: str | None) -> Window:
-        if self._opened is not None and self._whose == email:
-            return self._opened
-        if self._opened is not None:
-            self._opened.page.context.close()
+        window = self._opened.get(email) or self._open(email)
+        if self._used not in (None, window):
+            self._used.page.goto("about:blank")
+        self._used = window
+        return window
+
+    def _open(self, email: str | None) -> Window:
         context = self.browser.new_context(base_url=self.service.api_url, **self.options)
         complaints = watch(context)
         token = self.service.tokens[email] if email is not None else None
-        self._whose, self._opened = email, Window(sign_in(context, token), complaints)
-        return self._opened
+        self._opened[email] = Window(sign_in(context, token), complaints)
+        return self._opened[email]
