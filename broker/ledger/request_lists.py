@@ -41,10 +41,12 @@ _PATIENCE = 4
 # Of so many rows, any part is soon gathered. Of more, so many pages of the table are looked at.
 _SMALL = 20_000
 _SAMPLED_PAGES = 350
+# So few rows are soon looked at, whoever sees them.
+_FEW = 5_000
 # Who decides under more policies sees so much that it is found on the way along all requests.
 _MOST_LANES = 16
-# Letters. What so few begin is nearly everything.
-_SHORT = 3
+# To look whether a row has a word takes as long as to find so many that have it.
+_FILTERED = 4
 # An id says when it was made, to the millisecond, and is made a moment after what its row says.
 _SLACK = timedelta(seconds=1)
 # What ids can say.
@@ -98,8 +100,8 @@ async def fetch_page(
         sample = await search.sample()
         if sample is not None and sample.is_walked_to(limit):
             ids = await search.walk(limit, sample.steps(limit) * _PATIENCE)
-    if len(ids) < limit:
-        ids = await search.gather(limit)
+        if len(ids) < limit:
+            ids = await search.gather(limit, sample)
     return await requests.fetch_each(db, ids)
 
 
@@ -113,16 +115,31 @@ async def count_open_to(db: Db, deciding: Deciding, now: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """Of all `rows` some were looked at; of these so many are on the way, and so many wanted."""
+    """Of all `rows` some were looked at. Of these so many are on the way, so many near to it, which
+    is by whatever index finds the fewest, so many have each of the words, so many would be wanted
+    if one saw everything, and so many are wanted.
+    """
 
     rows: int
     looked_at: int
     along: int
+    near: int
+    words: list[int]
+    there: int
     wanted: int
+
+    @property
+    def few_are_there(self) -> bool:
+        return self.rows * self.there <= _FEW * self.looked_at
 
     def steps(self, limit: int) -> int:
         """Return how many rows a walk goes along until a page is full."""
         return math.ceil(limit * self.along / self.wanted)
+
+    def is_common(self, word: int) -> bool:
+        """Say whether it takes longer to find all that has the word than to look whether what is
+        near has it."""
+        return self.words[word] > min(self.looked_at / 2, self.near * _FILTERED)
 
     def is_walked_to(self, limit: int) -> bool:
         """Say whether that is less than to gather all that is wanted."""
@@ -152,7 +169,7 @@ class _Search:
         text = statement.sampling(min(100.0, 100 * _SAMPLED_PAGES / size["pages"]))
         found = await self._db.fetchrow(text, *statement.arguments)
         assert found is not None
-        return _Sample(size["rows"], found["looked_at"], found["along"], found["wanted"])
+        return _Sample(size["rows"], **dict(found))
 
     async def walk(self, limit: int, stretch: int) -> list[str]:
         statement = self._statement()
@@ -161,12 +178,12 @@ class _Search:
         await self._db.execute(GATHERING)
         return ids
 
-    async def gather(self, limit: int) -> list[str]:
-        statement = self._statement()
+    async def gather(self, limit: int, sample: _Sample | None) -> list[str]:
+        statement = self._statement(sample)
         return await self._ids(statement.gathering(limit), statement)
 
-    def _statement(self) -> "_Statement":
-        return _Statement(self._question, self._requester_id, self._after)
+    def _statement(self, sample: _Sample | None = None) -> "_Statement":
+        return _Statement(self._question, self._requester_id, self._after, sample)
 
     async def _ids(self, text: str, statement: "_Statement") -> list[str]:
         return [row["id"] for row in await self._db.fetch(text, *statement.arguments)]
@@ -175,8 +192,15 @@ class _Search:
 class _Statement:
     """Writes one statement for a question."""
 
-    def __init__(self, question: Question, requester_id: str | None, after: Place | None) -> None:
+    def __init__(
+        self,
+        question: Question,
+        requester_id: str | None,
+        after: Place | None,
+        sample: _Sample | None,
+    ) -> None:
         self._question = question
+        self._sample = sample
         self._after = after
         self._wanted = question.wanted
         self._requester_id = requester_id
@@ -205,8 +229,14 @@ class _Statement:
     def sampling(self, percent: float) -> str:
         """Count what a walk goes along, and what of it is wanted, in some pages of the table."""
         lanes = " OR ".join(f"({all_of(each)})" for each in self._lanes())
+        near = " OR ".join(f"({all_of(each)})" for each in self._lanes_by_age())
+        words = ", ".join(
+            f"count(*) FILTER (WHERE {self._has([each])})" for each in self._wanted.search.words
+        )
         return f"""
             SELECT count(*) AS looked_at, count(*) FILTER (WHERE {lanes}) AS along,
+                   count(*) FILTER (WHERE {near}) AS near, ARRAY[{words}]::bigint[] AS words,
+                   count(*) FILTER (WHERE {all_of(self._wanted_of_them())}) AS there,
                    count(*) FILTER (WHERE {all_of([*self._conditions(), *self._beyond()])})
                        AS wanted
               FROM curfew.requests r TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1)
@@ -227,7 +257,8 @@ class _Statement:
         """  # noqa: S608
 
     def _lanes_of_wanted(self) -> Iterator[list[str]]:
-        if self._is_seen_in_lanes():
+        few_are_there = self._sample is not None and self._sample.few_are_there
+        if self._is_seen_in_lanes() and not few_are_there:
             for lane in lanes_seen(self._arguments, self._question.visible):
                 yield [*lane, *self._wanted_of_them(), *self._beyond()]
         else:
@@ -337,19 +368,24 @@ class _Statement:
             yield f"r.id < {self._put(last)} AND r.created_at < {self._put(until)}"
 
     def _found(self, search: Search) -> Iterator[str]:
-        # What nearly every word begins with is looked for among what the other words find.
-        short = [each for each in search.words if len(each) < _SHORT]
-        long = [each for each in search.words if len(each) >= _SHORT]
-        if long or short:
-            yield f"r.words @@ curfew.words_sought({self._put(long or short)})"
-        if long and short:
-            yield f"(r.words @@ curfew.words_sought({self._put(short)})) IS TRUE"
+        common = [each for n, each in enumerate(search.words) if self._is_common(n)]
+        rare = [each for each in search.words if each not in common]
+        if rare:
+            yield self._has(rare)
+        if common:
+            yield f"({self._has(common)}) IS TRUE"  # which no index is used for
         for start in search.ids:
             last = start.ljust(_ID_CHARS, "z")
             yield f"r.id BETWEEN {self._put(start)} AND {self._put(last)}"
         for grant_id in search.grant_ids:
             gave = f"(SELECT request_id FROM curfew.grants WHERE id = {self._put(grant_id)})"  # noqa: S608
             yield f"(r.id = {gave} OR r.extends = {self._put(grant_id)})"
+
+    def _is_common(self, word: int) -> bool:
+        return self._sample is not None and self._sample.is_common(word)
+
+    def _has(self, words: list[str]) -> str:
+        return f"r.words @@ curfew.words_sought({self._put(words)})"
 
 
 def _id_at(moment: datetime, slack: timedelta) -> str:
