@@ -16,7 +16,7 @@ from broker.domain.request_table import REQUEST_COLUMNS, request_facts
 from broker.domain.statement.columns import TableFormat, table_header, table_lines
 from broker.ledger import audit, grants, requests
 from broker.ledger.connection import reading, transaction
-from broker.ledger.request_lists import Question
+from broker.ledger.list_statements import Question
 from broker.service.context import Context
 from broker.service.request_pages import RequestPage, ask, fetch_page
 

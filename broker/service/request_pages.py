@@ -7,7 +7,7 @@ from broker.domain.request import AccessRequest
 from broker.domain.request_list import Place, Sort, Wanted, place_of
 from broker.ledger import request_lists
 from broker.ledger.connection import Pool, searching
-from broker.ledger.request_lists import Question
+from broker.ledger.list_statements import Question
 from broker.service.context import Context
 from broker.service.visible import deciding_of, visible_to
 

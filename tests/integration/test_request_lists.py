@@ -20,7 +20,7 @@ from broker.domain.request import AccessRequest, Decision, RequestState, Verdict
 from broker.domain.request_list import Place, Sort, SortBy, Wanted, place_of, search_for
 from broker.ledger import people, request_lists, requests
 from broker.ledger.connection import Pool, open_pool, searching, transaction
-from broker.ledger.request_lists import Question
+from broker.ledger.list_statements import Question
 from broker.ledger.sight import Deciding, Visible
 from broker.service.visible import decides, is_own, shows
 from tests.support.command_line import run_pgcurfew
