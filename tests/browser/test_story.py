@@ -228,7 +228,8 @@ def test_a_lost_connection_is_said_and_what_was_missed_is_there_once_it_is_back(
     assert api.hostname is not None
     assert api.port is not None
     with lay_cable(api.hostname, api.port) as cable:
-        page = window_of(REVIEWER, base_url=f"http://127.0.0.1:{cable.port}").page
+        window = window_of(REVIEWER, base_url=f"http://127.0.0.1:{cable.port}")
+        page = window.page
         page.goto("/approvals")
         lost = page.get_by_text("Connection lost: trying again. What you see may be old.")
         with _without_loading(page):
@@ -238,6 +239,7 @@ def test_a_lost_connection_is_said_and_what_was_missed_is_there_once_it_is_back(
             cable.mend()
             expect(lost).to_be_hidden()
             expect(page.get_by_role("article").filter(has_text="asked meanwhile")).to_be_visible()
+        window.forget()  # what was being loaded when it was cut
 
 
 def test_a_page_that_nobody_looks_at_keeps_no_connection(service: Service, window_of: Open) -> None:
