@@ -112,14 +112,15 @@ async def test_targets_say_what_roles_may_do_and_to_operators_what_is_wrong(stag
 async def test_the_overview_leads_to_what_waits_and_alarms_are_seen_to(stage: Stage) -> None:
     async with house_on(stage) as house:
         holding = await house.holding_of(DEV)
-        held, alarm = await house.held_commit(holding), await house.alarm(holding.grant)
+        await house.held_commit(holding)
+        alarm = await house.alarm(holding.grant)
         ban = await house.ban()
         leads = await _page(house, OPERATOR, "/")
         assert '<a href="/alarms">1 alarm is open.</a>' in leads
         assert leads.count("<svg") == 4 + 1, "the plots, and the mark"
         assert "Statements on record" not in await _page(house, DEV, "/")
         seen = await _page(house, OPERATOR, "/alarms")
-        assert f"/held-commits/{held}/confirmation" in seen
+        assert f'<a class="button first" href="/grants/{holding.grant}">' in seen
         quoted = ban.replace(" ", "%20").replace(":", "%3A").replace("/", "%2F")
         for path in (f"/alarms/{alarm}/acknowledgement", f"/bans/{quoted}/lifting"):
             assert path in seen
