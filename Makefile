@@ -17,7 +17,7 @@ test: $(DEV)/ready $(SERVERS)/ready $(CLIENTS)/ready $(BROWSER) ## lint, types, 
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
-	$(DEV)/bin/pytest tests/unit tests/test_architecture.py --cov
+	$(DEV)/bin/pytest tests/unit tests/test_architecture.py --cov -n 2
 	$(DEV)/bin/pytest tests/integration tests/e2e tests/browser tests/compatibility tests/fuzz -n 5 --dist loadfile --no-loadscope-reorder
 
 compatibility: $(DEV)/ready $(SERVERS)/ready $(CLIENTS)/ready ## run the real clients, and write docs/compatibility.md
