@@ -24,8 +24,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 _JAVA_TRUST = "org.postgresql.ssl.DefaultJavaSSLFactory"
 
 
-class Shown(Protocol):
-    """What is shown with a secret; see api.schemas.CredentialView."""
+class Secret(Protocol):
+    """Where to connect and as whom. `root_certificate` is PEM text, "system", or empty."""
 
     @property
     def host(self) -> str: ...
@@ -34,8 +34,6 @@ class Shown(Protocol):
     @property
     def user(self) -> str: ...
     @property
-    def stable_user(self) -> str: ...
-    @property
     def password(self) -> str: ...
     @property
     def dbname(self) -> str: ...
@@ -43,6 +41,13 @@ class Shown(Protocol):
     def sslmode(self) -> str: ...
     @property
     def root_certificate(self) -> str: ...
+
+
+class Shown(Secret, Protocol):
+    """What is shown with a secret; see api.schemas.CredentialView."""
+
+    @property
+    def stable_user(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

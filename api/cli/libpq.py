@@ -2,31 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Protocol
 
 import typer
 
-
-class Connection(Protocol):
-    """Where to connect and as whom. `root_certificate` is PEM text, "system", or empty."""
-
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-    @property
-    def user(self) -> str: ...
-    @property
-    def password(self) -> str: ...
-    @property
-    def dbname(self) -> str: ...
-    @property
-    def sslmode(self) -> str: ...
-    @property
-    def root_certificate(self) -> str: ...
+from api.connecting import Secret
 
 
-def libpq_environment(connection: Connection) -> dict[str, str]:
+def libpq_environment(connection: Secret) -> dict[str, str]:
     """Return libpq's variables. https://www.postgresql.org/docs/current/libpq-envars.html"""
     environment = {
         "PGHOST": connection.host,
@@ -41,7 +23,7 @@ def libpq_environment(connection: Connection) -> dict[str, str]:
     return environment
 
 
-def root_file(connection: Connection) -> str:
+def root_file(connection: Secret) -> str:
     """Keep the certificate that vouches for the proxy where libpq can read it."""
     if connection.root_certificate in ("", "system"):
         return connection.root_certificate

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from api.failures import ApiError, ApiUnreachable, WrongField
 TIMEOUT = aiohttp.ClientTimeout(total=30.0)
 # There may be 100,000 requests to replay, and a sign of life after every few hundred.
 TIMEOUT_OF_STREAM = aiohttp.ClientTimeout(total=None, sock_read=60.0)
-PIECE = 65_536  # bytes, of what is taken along
+_PIECE = 65_536  # bytes, of what is taken along
 _KEY_BYTES = 18
 
 ViewType = TypeVar("ViewType", bound=BaseModel)
@@ -62,6 +63,17 @@ class Calls:
         ) as response:
             return await response.json(content_type=None)
 
+    async def _take_along(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        timeout: aiohttp.ClientTimeout = TIMEOUT_OF_STREAM,
+    ) -> AsyncIterator[bytes]:
+        """Yield what may be too long to have at once, piece by piece."""
+        async with self._open("GET", path, query=query, timeout=timeout) as response:
+            async for each in response.content.iter_chunked(_PIECE):
+                yield each
+
     @asynccontextmanager
     async def _open(
         self,
@@ -98,8 +110,13 @@ def _is_broken_off(error: Exception) -> bool:
     return isinstance(error, broken) and not isinstance(error, aiohttp.ClientConnectorError)
 
 
-def query_of(**values: str | int | None) -> dict[str, str]:
-    return {name: str(value) for name, value in values.items() if value is not None}
+def query_of(**values: str | int | datetime | None) -> dict[str, str]:
+    """Return what is given as a query string has it."""
+    return {name: _text(value) for name, value in values.items() if value is not None}
+
+
+def _text(value: str | int | datetime) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def quoted(name: str) -> str:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import aiohttp
 
-from api.client.calls import PIECE, Calls, query_of
+from api.client.calls import Calls, query_of
 from api.schemas import (
     ApprovalView,
     CredentialView,
@@ -89,9 +89,7 @@ class GrantCalls(Calls):
         """Return what a grant's statements used of what its role may do."""
         return await self._get(PrivilegeFitView, f"/v1/grants/{grant_id}/privilege-fit")
 
-    async def get_evidence(self, grant_id: str) -> AsyncIterator[bytes]:
+    def get_evidence(self, grant_id: str) -> AsyncIterator[bytes]:
         """Yield the zip of all that there is about a grant, piece by piece."""
         path = f"/v1/grants/{grant_id}/evidence"
-        async with self._open("GET", path, timeout=_TIMEOUT_OF_PACKING) as response:
-            async for each in response.content.iter_chunked(PIECE):
-                yield each
+        return self._take_along(path, timeout=_TIMEOUT_OF_PACKING)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import aiohttp
 
-from api.client.calls import PIECE, TIMEOUT_OF_STREAM, Calls, query_of
+from api.client.calls import TIMEOUT_OF_STREAM, Calls, query_of
 from api.failures import ApiError, ApiUnreachable
 from api.schemas import Page
 from api.schemas.events import EVENT, EventView
@@ -44,7 +44,7 @@ class RecordCalls(Calls):
             request=request_id,
             person=person,
             kind=kind,
-            since=since.isoformat() if since else None,
+            since=since,
             after=after,
             limit=limit,
         )
@@ -114,7 +114,7 @@ class RecordCalls(Calls):
             await asyncio.sleep((parser.retry_ms or 0) / 1000 or wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
-    async def export_record(  # noqa: PLR0913  (all that one may ask for)
+    def export_record(  # noqa: PLR0913  (all that one may ask for)
         self,
         *,
         what: str | None = None,
@@ -134,10 +134,7 @@ class RecordCalls(Calls):
             session=session_id,
             person=person,
             target=target,
-            since=since.isoformat() if since else None,
-            until=until.isoformat() if until else None,
+            since=since,
+            until=until,
         )
-        path = "/v1/audit/export"
-        async with self._open("GET", path, query=query, timeout=TIMEOUT_OF_STREAM) as response:
-            async for each in response.content.iter_chunked(PIECE):
-                yield each
+        return self._take_along("/v1/audit/export", query)

@@ -2,14 +2,31 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any, TypedDict, Unpack
 
-from api.client.calls import PIECE, TIMEOUT_OF_STREAM, Calls, query_of
+from api.client.calls import Calls, query_of
 from api.schemas import AllowanceView, ApprovalView, ObtainedView, Page, RequestView
 from api.schemas.insight import BlastRadiusView
 from api.schemas.timeline import TimelineView
 from broker.domain.duration import iso_duration
 from broker.domain.grant import GrantKind
 from broker.domain.network import Network
+
+
+class Wanted(TypedDict, total=False):
+    """Which requests are wanted, and in which order; `q` are words to find in them, `needs_me` says
+    that they wait for one's own decision."""
+
+    status: str | None
+    requester: str | None
+    target: str | None
+    role: str | None
+    policy: str | None
+    since: datetime | None
+    until: datetime | None
+    q: str | None
+    needs_me: bool
+    sort: str | None
 
 
 class RequestCalls(Calls):
@@ -75,71 +92,16 @@ class RequestCalls(Calls):
         """Return all that happened with a request and its grant, the oldest first."""
         return await self._get(TimelineView, f"/v1/requests/{request_id}/timeline")
 
-    async def list_requests(  # noqa: PLR0913  (all that one may ask for)
-        self,
-        *,
-        status: str | None = None,
-        requester: str | None = None,
-        target: str | None = None,
-        role: str | None = None,
-        policy: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        q: str | None = None,
-        needs_me: bool = False,
-        sort: str | None = None,
-        after: str | None = None,
-        limit: int = 50,
+    async def list_requests(
+        self, *, after: str | None = None, limit: int = 50, **wanted: Unpack[Wanted]
     ) -> Page[RequestView]:
-        """Return requests; `q` are words to find in them."""
-        query = query_of(
-            status=status,
-            requester=requester,
-            target=target,
-            role=role,
-            policy=policy,
-            since=since.isoformat() if since else None,
-            until=until.isoformat() if until else None,
-            q=q,
-            needs="me" if needs_me else None,
-            sort=sort,
-            after=after,
-            limit=limit,
-        )
+        query = query_of(after=after, limit=limit) | _query_for(wanted)
         return await self._get(Page[RequestView], "/v1/requests", query)
 
-    async def export_requests(  # noqa: PLR0913  (all that one may ask for)
-        self,
-        *,
-        status: str | None = None,
-        requester: str | None = None,
-        target: str | None = None,
-        role: str | None = None,
-        policy: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        q: str | None = None,
-        needs_me: bool = False,
-        sort: str | None = None,
-    ) -> AsyncIterator[bytes]:
+    def export_requests(self, **wanted: Unpack[Wanted]) -> AsyncIterator[bytes]:
         """Yield all requests that one wants and may see as a table, piece by piece. ApiUnreachable
         if it breaks off."""
-        query = query_of(
-            status=status,
-            requester=requester,
-            target=target,
-            role=role,
-            policy=policy,
-            since=since.isoformat() if since else None,
-            until=until.isoformat() if until else None,
-            q=q,
-            needs="me" if needs_me else None,
-            sort=sort,
-        )
-        path = "/v1/requests.tsv"
-        async with self._open("GET", path, query=query, timeout=TIMEOUT_OF_STREAM) as response:
-            async for each in response.content.iter_chunked(PIECE):
-                yield each
+        return self._take_along("/v1/requests.tsv", _query_for(wanted))
 
     async def approve(
         self,
@@ -214,3 +176,8 @@ class RequestCalls(Calls):
 
     async def revoke_allowance(self, allowance_id: str) -> AllowanceView:
         return await self._post(AllowanceView, f"/v1/allowances/{allowance_id}/revocation")
+
+
+def _query_for(wanted: Wanted) -> dict[str, str]:
+    named: dict[str, Any] = {name: value for name, value in wanted.items() if name != "needs_me"}
+    return query_of(**named, needs="me" if wanted.get("needs_me") else None)

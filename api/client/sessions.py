@@ -62,8 +62,8 @@ class SessionCalls(Calls):
             session=session_id,
             person=person,
             target=target,
-            since=since.isoformat() if since else None,
-            until=until.isoformat() if until else None,
+            since=since,
+            until=until,
             after=after,
             limit=limit,
         )

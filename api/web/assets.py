@@ -4,6 +4,7 @@ so that browsers keep it for ever and still never use an old one."""
 import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -20,12 +21,9 @@ routes = web.RouteTableDef()
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file as it is, and as browsers that take gzip get it."""
-
     content_type: str
     digest: str
-    plain: bytes
-    packed: bytes
+    content: bytes
 
 
 def _read(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Asset]]:
@@ -42,8 +40,7 @@ def _asset(name: str, content: bytes) -> Asset:
     return Asset(
         content_type=content_type or "application/octet-stream",
         digest=sha256(content).hexdigest()[:_DIGEST_LENGTH],
-        plain=content,
-        packed=gzip.compress(content, mtime=0),
+        content=content,
     )
 
 
@@ -55,9 +52,16 @@ def asset_url(name: str) -> str:
     return f"/static/{_ASSETS[name].digest}/{name}"
 
 
+@cache
+def _packed(name: str) -> bytes:
+    """Return a file as browsers that take gzip get it. Done once somebody asks for it."""
+    return gzip.compress(_ASSETS[name].content, mtime=0)
+
+
 @routes.get("/static/{digest}/{name:.+}")
 async def serve(request: web.Request) -> web.Response:
-    asset = _ASSETS.get(request.match_info["name"])
+    name = request.match_info["name"]
+    asset = _ASSETS.get(name)
     if asset is None or asset.digest != request.match_info["digest"]:
         raise web.HTTPNotFound
     headers = {"Cache-Control": _FOR_EVER, "Vary": "Accept-Encoding"}
@@ -65,7 +69,7 @@ async def serve(request: web.Request) -> web.Response:
     if packed:
         headers["Content-Encoding"] = "gzip"
     return web.Response(
-        body=asset.packed if packed else asset.plain,
+        body=_packed(name) if packed else asset.content,
         headers=headers,
         content_type=asset.content_type,
         charset="utf-8" if asset.content_type.startswith("text/") else None,

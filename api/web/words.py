@@ -23,11 +23,6 @@ def moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def clock(at: datetime) -> str:
-    """Return the time of day to the second, where the day is clear."""
-    return at.astimezone(UTC).strftime("%H:%M:%S")
-
-
 def moment_to_second(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
@@ -185,7 +180,6 @@ _ENTRY_KINDS = {
 }
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
-    "clock": clock,
     "moment_to_second": moment_to_second,
     "by_when": by_when,
     "iso_duration": iso_duration,

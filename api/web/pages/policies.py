@@ -21,9 +21,7 @@ from api.schemas.policies import (
 from api.web.filters import shown, typed_into
 from api.web.rendering import page
 from broker.domain.errors import BrokerError
-from broker.domain.version import VersionKind
 from broker.service.insight import sees_policies
-from broker.service.visible import visible_roles
 
 routes = web.RouteTableDef()
 
@@ -49,7 +47,6 @@ async def look(request: web.Request) -> web.Response:
         wrong=wrong,
         sighted=sighted,
         mine=tuple(AccessView.of(each) for each in found),
-        roles=visible_roles(broker.context, actor),
         in_force=TextView.of_version(broker.policy_history.in_force(actor)) if sighted else None,
         versions=tuple(VersionView.of(each) for each in versions),
         most=_SHOWN,
@@ -78,7 +75,6 @@ async def versions(request: web.Request) -> web.Response:
         "versions.html",
         versions=views,
         older=f"?after={views[-1].number}" if len(views) == _SHOWN else None,
-        kinds=[each.value for each in VersionKind],
     )
 
 
