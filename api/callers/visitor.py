@@ -6,7 +6,6 @@ from aiohttp import web
 
 from api.callers.same_site import csrf_token
 from api.keys import ACTOR, SIGNED_IN
-from broker.domain.errors import Unauthenticated
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +23,3 @@ def visitor_of(request: web.Request) -> Visitor | None:
     signed_in = request.get(SIGNED_IN)
     csrf = csrf_token(signed_in.shown.secret) if signed_in is not None else None
     return Visitor(request[ACTOR].email, csrf)
-
-
-def require_visitor(request: web.Request) -> Visitor:
-    """Raises Unauthenticated."""
-    visitor = visitor_of(request)
-    if visitor is None:
-        raise Unauthenticated
-    return visitor

@@ -13,6 +13,7 @@ from api.callers.auth import bearer_of
 from api.input.queries import EventsQuery
 from api.keys import BROKER, SIGNED_IN
 from api.operations import Media, Operations
+from api.routes.streaming import PATIENCE_S, cut_off
 from api.schemas.events import EVENT, EventView
 from api.server_sent import LAST_EVENT_ID, MEDIA_TYPE, frame, retry_after, sign_of_life
 from broker.domain.errors import BrokerError
@@ -21,8 +22,6 @@ from broker.service.listener import Look
 
 routes = Operations("events")
 
-# A reader that takes nothing for so long is gone.
-_PATIENCE_S = 60.0
 # What waits for a reader, here and in the kernel, which would take megabytes by itself.
 _MOST_WAITING = 65_536  # bytes
 # After a restart all come back: not at the same moment.
@@ -61,8 +60,7 @@ async def follow(request: web.Request, query: EventsQuery) -> web.StreamResponse
             pass  # whoever followed has gone
         except TimeoutError:
             _log.warning("a follower of what happens takes nothing: cut off")
-            if request.transport is not None:
-                request.transport.abort()
+            cut_off(request)
     return response
 
 
@@ -79,7 +77,7 @@ async def _tell(response: web.StreamResponse, told: AsyncGenerator[Told, None]) 
 
 
 async def _write(response: web.StreamResponse, text: str) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S):
         await response.write(text.encode())
 
 

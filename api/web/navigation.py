@@ -21,18 +21,18 @@ class Place:
         return path == self.path or (self.path != "/" and path.startswith(f"{self.path}/"))
 
 
+_APPROVALS = Place("/approvals", "Approvals")
 PLACES = (
     Place("/", "Overview"),
     Place("/request", "Request access"),
     Place("/access", "My access"),
-    Place("/approvals", "Approvals"),
+    _APPROVALS,
     Place("/requests", "Requests"),
     Place("/sessions", "Sessions"),
     Place("/targets", "Targets"),
     Place("/policies", "Policies"),
     Place("/audit", "Audit"),
 )
-_APPROVALS = PLACES[3]
 
 
 def places_of(request: web.Request, waiting: int) -> tuple[Place, ...]:

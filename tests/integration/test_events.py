@@ -287,7 +287,7 @@ async def test_many_who_follow_cost_the_ledger_no_more_than_one(
 async def test_who_takes_nothing_is_cut_off_and_takes_no_memory(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.routes.events._PATIENCE_S", 0.2)
+    monkeypatch.setattr("api.routes.events.PATIENCE_S", 0.2)
     async with house_on(stage) as house:
         url = house.client.make_url("/v1/events")
         lines = [
