@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 
-from tests.support.loops import running
+from tests.support.loops import running, stop_listening
 
 _READ = 65_536
 
@@ -37,10 +37,8 @@ class Cable:
 
     async def _close(self) -> None:
         if self._server is not None:
-            for listener in self._server.sockets:
-                self._loop.remove_reader(listener.fileno())
-            await asyncio.sleep(0)  # a closed server never closes what it has just accepted
-            self._server.close()
+            await stop_listening(self._server)
+            self._server = None
         for writer in tuple(self._writers):
             writer.transport.abort()
 
@@ -48,6 +46,10 @@ class Cable:
         self, near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter
     ) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._where)
+        if self._server is None:  # cut meanwhile
+            near_writer.transport.abort()
+            far_writer.transport.abort()
+            return
         self._writers |= {near_writer, far_writer}
         far_writer.write(self.preamble)
         await asyncio.gather(_copy(near_reader, far_writer), _copy(far_reader, near_writer))

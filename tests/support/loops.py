@@ -17,3 +17,12 @@ def running(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def stop_listening(server: asyncio.Server) -> None:
+    """Close the server when what it has just accepted is a connection: it never closes that."""
+    loop = asyncio.get_running_loop()
+    for listener in server.sockets:
+        loop.remove_reader(listener.fileno())
+    await asyncio.sleep(0)
+    server.close()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeVar
 
-from tests.support.loops import running
+from tests.support.loops import running, stop_listening
 
 _READ = 65_536
 Outcome = TypeVar("Outcome")
@@ -116,13 +116,15 @@ class RoughLink:
 
     async def _end_all(self) -> None:
         assert self._server is not None
-        self._server.close()
+        await stop_listening(self._server)
+        self._server = None
         await self._reset_all()
 
     async def _reset_all(self) -> None:
-        for connection in tuple(self._connections):
+        there = frozenset(self._connections)  # who comes meanwhile may stay
+        for connection in there:
             connection.end(reset=True)
-        while self._connections:
+        while not there.isdisjoint(self._connections):
             await asyncio.sleep(0.01)
 
     async def _forward(
@@ -137,6 +139,10 @@ class RoughLink:
             far_reader, far_writer = await asyncio.open_connection(*self._where)
         except OSError:
             near_writer.close()
+            return
+        if self._server is None:  # closed meanwhile
+            near_writer.transport.abort()
+            far_writer.transport.abort()
             return
         connection = _Connection((near_writer, far_writer))
         self._connections.add(connection)
