@@ -15,12 +15,14 @@ from api.cli.policy_views import (
     print_book,
     print_diff,
     print_history,
+    print_in_force,
     print_replay,
 )
 from api.client import Client
 from api.schemas.policies import (
     AccessView,
     AnswerView,
+    InForceView,
     PolicyQuestion,
     ShiftLine,
     VersionDetailsView,
@@ -135,6 +137,17 @@ def replay(file: _File, since: Since = timedelta(days=90), as_json: AsJson = Fal
         print_json({"considered": considered, "shifts": shifts})
     else:
         print_replay(shifts, considered=considered, since=begin)
+
+
+@app.command("ls")
+def list_in_force(as_json: AsJson = False) -> None:
+    """List the policies in force, in words: who gets what, for how long, and who must agree."""
+
+    async def fetch(client: Client) -> InForceView:
+        return await client.get_policies()
+
+    found = with_client(fetch)
+    print_json(found) if as_json else print_in_force(found)
 
 
 @app.command()

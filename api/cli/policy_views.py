@@ -12,6 +12,8 @@ from api.schemas.policies import (
     AccessView,
     AnswerView,
     ConsideredView,
+    InForceView,
+    PolicyView,
     ShiftLine,
     SideView,
     VersionDetailsView,
@@ -111,6 +113,39 @@ def _print_considered(considered: Sequence[ConsideredView]) -> None:
             for each in considered
         ],
     )
+
+
+def print_in_force(found: InForceView) -> None:
+    version = found.version
+    out.print(
+        f"Version {version.number}, in force since {moment(version.since)}; sha256 "
+        f"{version.digest[:_DIGEST_CHARS]}…",
+        markup=False,
+    )
+    for each in found.policies:
+        state = "" if each.enabled else " (disabled)"
+        out.print()
+        out.print(f"{each.name}{state}", style="bold" if each.enabled else "dim", markup=False)
+        print_fields(
+            [
+                ("  who", "\n".join(each.people)),
+                ("  may not have" if each.denies else "  may have", "\n".join(each.gives)),
+                ("  but not", "\n".join(each.except_for)),
+                ("  for", _at_most(each)),
+                ("  approvers", "" if each.denies else _all_of(each.approvers) or "nobody"),
+                ("  or else", "\n".join(each.other_ways)),
+                ("  terms", "\n".join(each.terms)),
+            ]
+        )
+
+
+def _at_most(policy: PolicyView) -> str:
+    if policy.longest is None or policy.usual is None:
+        return ""
+    longest = f"at most {format_duration(policy.longest)}"
+    if policy.usual == policy.longest:
+        return longest
+    return f"{longest}, by default {format_duration(policy.usual)}"
 
 
 def print_access(found: Sequence[AccessView], person: str | None) -> None:

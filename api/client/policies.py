@@ -12,20 +12,20 @@ from api.schemas.policies import (
     AccessView,
     AnswerView,
     ErrorLine,
+    InForceView,
     PolicyQuestion,
     ProgressLine,
     ReplayEndLine,
     ShiftLine,
-    TextView,
     VersionDetailsView,
     VersionList,
 )
 
 
 class PolicyCalls(Calls):
-    async def get_policies(self) -> TextView:
+    async def get_policies(self) -> InForceView:
         """Return the policies in force."""
-        return await self._get(TextView, "/v1/policies")
+        return await self._get(InForceView, "/v1/policies")
 
     async def list_versions(
         self, *, kind: str | None = None, after: int | None = None, limit: int = 50

@@ -16,12 +16,12 @@ from api.schemas.policies import (
     AccessView,
     AnswerView,
     ErrorLine,
+    InForceView,
     PolicyQuestion,
     ProgressLine,
     Replay,
     ReplayEndLine,
     ShiftLine,
-    TextView,
     VersionDetailsView,
     VersionList,
     VersionView,
@@ -36,10 +36,9 @@ _MAX_BODY = 6 * LONGEST_FILE  # bytes; JSON may take six for a character
 routes = Operations("policies")
 
 
-@routes.get("/v1/policies", "get_policies", answers={200: TextView})
+@routes.get("/v1/policies", "get_policies", answers={200: InForceView})
 async def in_force(request: web.Request) -> web.Response:
-    version = request.app[BROKER].policy_history.in_force(request[ACTOR])
-    return render(TextView.of_version(version))
+    return render(InForceView.of(request.app[BROKER].policy_history.in_force(request[ACTOR])))
 
 
 @routes.get(

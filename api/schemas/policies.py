@@ -13,9 +13,10 @@ if TYPE_CHECKING:  # clients, too, load this module, and need none of the broker
     from broker.domain.policy.access import Access
     from broker.domain.policy.explanation import Considered
     from broker.domain.policy.replay import Answer
+    from broker.domain.policy.summary import Summary
     from broker.domain.version import Version
     from broker.ledger.policy_versions import Listed
-    from broker.service.policy_history import VersionDetails
+    from broker.service.policy_history import InForce, VersionDetails
     from broker.service.policy_questions import Answered
     from broker.service.policy_replay import Shifted
 
@@ -272,6 +273,43 @@ class TextView(VersionView):
             loaded_by=version.loaded_by,
             text=version.written.text,
             environment=version.written.environment,
+        )
+
+
+class PolicyView(View):
+    """A policy in words: what it `gives` to any of `people`, or denies them, but not what is in
+    `except_for`; for how long at most, and to who names no duration. `approvers` must each agree;
+    none: nobody has to. `other_ways` are those in which it goes without them. `terms` are what it
+    wants besides, and what it holds sessions to."""
+
+    name: str
+    enabled: bool
+    denies: bool
+    people: tuple[str, ...]
+    gives: tuple[str, ...]
+    except_for: tuple[str, ...]
+    longest: Duration | None
+    usual: Duration | None
+    approvers: tuple[str, ...]
+    other_ways: tuple[str, ...]
+    terms: tuple[str, ...]
+
+    @classmethod
+    def of(cls, summary: "Summary") -> "PolicyView":
+        return cls.model_construct(**{name: getattr(summary, name) for name in cls.model_fields})
+
+
+class InForceView(View):
+    """The policy file in force, and what it says, in the order of the file."""
+
+    version: TextView
+    policies: tuple[PolicyView, ...]
+
+    @classmethod
+    def of(cls, in_force: "InForce") -> "InForceView":
+        return cls.model_construct(
+            version=TextView.of_version(in_force.version),
+            policies=tuple(PolicyView.of(each) for each in in_force.policies),
         )
 
 

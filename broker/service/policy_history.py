@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from broker.domain.errors import ApproversOnly, NotFound
 from broker.domain.person import Person
+from broker.domain.policy.summary import Summary, summary_of
 from broker.domain.version import Change, Version, VersionKind, change
 from broker.ledger import policy_versions
 from broker.ledger.connection import reading
@@ -25,18 +26,27 @@ class VersionDetails:
     change: Change
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The policy file in force, and each of its policies in words."""
+
+    version: Version
+    policies: tuple[Summary, ...]
+
+
 class PolicyHistory:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def in_force(self, person: Person) -> Version:
+    def in_force(self, person: Person) -> InForce:
         """Return the policies in force. Raises ApproversOnly, or NotFound if none is recorded."""
         if not sees_policies(self._context, person):
             raise ApproversOnly
         version = self._context.live.in_force.versions.get(VersionKind.POLICIES)
         if version is None:
             raise NotFound("version", "in force")
-        return version
+        policies = self._context.policies.policies
+        return InForce(version, tuple(summary_of(each) for each in policies))
 
     async def list(
         self, person: Person, *, kind: VersionKind | None, before: int | None, limit: int

@@ -70,6 +70,6 @@ async def test_a_changed_file_is_in_force_after_a_signal(service: Service) -> No
     service.process.send_signal(signal.SIGHUP)
     wait_for(lambda: service.log.read_text().count(sign) > before)
     async with service.client(REVIEWER) as reviewer:
-        number = (await reviewer.get_policies()).number
+        number = (await reviewer.get_policies()).version.number
     changed = await _policy(service, REVIEWER, "diff", str(number))
     assert f"+{added}" in changed.stdout.split("\n")

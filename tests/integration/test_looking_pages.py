@@ -74,11 +74,11 @@ async def test_the_audit_trail_is_searched_verified_and_taken_along(stage: Stage
         await _page(house, DEV, "/audit", 403)
 
 
-async def test_policies_answer_what_if_and_show_the_file_to_who_approves(stage: Stage) -> None:
+async def test_policies_answer_what_if_and_are_told_in_words_to_who_approves(stage: Stage) -> None:
     async with house_on(stage) as house:
         mine = await _page(house, DEV, "/policies")
         assert "What you may ask for" in mine
-        assert "max_duration" not in mine
+        assert "In force" not in mine
         asked = "/policies?target=orders&role=orders_writer&reason=&duration="
         why = await _page(house, DEV, asked)
         assert "policy &#39;writers&#39; wants a reason" in why
@@ -87,7 +87,8 @@ async def test_policies_answer_what_if_and_show_the_file_to_who_approves(stage: 
         assert 'value="3x"' in wrong
         of_another = await _page(house, REVIEWER, f"{asked}2h&person={DEV}")
         assert "2h is too long" in of_another
-        assert "max_duration" in of_another
+        assert '<td data-label="What">orders_writer on orders; ' in of_another
+        assert "policies/versions/" in of_another
         version = await _page(house, REVIEWER, "/policies/versions/2")
         assert '<span class="added">' in version
         assert "Version 2 of the policies" in version

@@ -254,8 +254,12 @@ async def test_versions_are_read_with_what_they_changed(house: House, stage: Sta
     (stage.folder / "policies.yaml").write_text(changed(writers={"max_duration": "2h"}))
     await house.broker.policies.look(told=True)
     async with house.client_of(REVIEWER) as reviewer:
-        now = await reviewer.get_policies()
+        in_force = await reviewer.get_policies()
+        now = in_force.version
         assert "max_duration: 2h" in now.text
+        readers, writers = in_force.policies
+        assert (readers.name, writers.name) == ("readers", "writers")
+        assert (writers.longest, writers.denies) == (2 * HOUR, False)
         newest, first = (await reviewer.list_versions(limit=2)).items
         assert (newest.number, newest.digest) == (now.number, now.digest)
         assert (newest.kind, first.kind) == ("policies", "policies")

@@ -13,8 +13,8 @@ from api.routes.policies import question_of
 from api.schemas.policies import (
     AccessView,
     AnswerView,
+    InForceView,
     PolicyQuestion,
-    TextView,
     VersionDetailsView,
     VersionView,
 )
@@ -26,6 +26,7 @@ from broker.service.insight import sees_policies
 routes = web.RouteTableDef()
 
 _SHOWN = 20
+_MOST_POLICIES = 200
 _ASKED = ("person", "target", "role", "database", "duration", "reason", "at")
 
 
@@ -47,9 +48,10 @@ async def look(request: web.Request) -> web.Response:
         wrong=wrong,
         sighted=sighted,
         mine=tuple(AccessView.of(each) for each in found),
-        in_force=TextView.of_version(broker.policy_history.in_force(actor)) if sighted else None,
+        in_force=InForceView.of(broker.policy_history.in_force(actor)) if sighted else None,
         versions=tuple(VersionView.of(each) for each in versions),
         most=_SHOWN,
+        most_policies=_MOST_POLICIES,
     )
 
 

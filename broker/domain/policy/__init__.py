@@ -10,6 +10,7 @@ policies and facts in, a decision with its reasons out.
     explanation  the same, and every policy that came close
     quorum       who may approve a request, and whether enough have
     access       all that one person may ask for
+    summary      one policy in words, whoever asks
 
 A policy that denies wins, wherever it stands. Of the others the first in file order that covers the
 person and the resource, and that the rest of the ask fits, decides. A disabled policy is as good as

@@ -10,8 +10,8 @@ from broker.domain.policy.approvers import who_approves
 from broker.domain.policy.ask import Facts
 from broker.domain.policy.book import PolicyBook
 from broker.domain.policy.resources import Resource, is_glob
-from broker.domain.policy.rule import Policy, Start
-from broker.domain.statement.conditions import describe
+from broker.domain.policy.rule import Policy
+from broker.domain.policy.summary import bounds, demands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +84,7 @@ def _denies(policy: Policy, target: str, database: str, role: str) -> bool:
 
 def _notes(policy: Policy, person: Person, facts: Facts) -> Iterator[str]:
     assert policy.approval is not None
-    if policy.reason_required:
-        yield "needs a reason"
-    if policy.duration_required:
-        yield "needs a duration"
+    yield from demands(policy)
     if policy.pre_approval_required and policy.name not in facts.pre_approved:
         yield "needs an approval in advance, and there is none now"
     if policy.approval.on_call is not None:
@@ -99,13 +96,9 @@ def _notes(policy: Policy, person: Person, facts: Facts) -> Iterator[str]:
         opens = policy.hours.opens(facts.now)
         closed = f", opens {policy.hours.local(opens)}" if opens is not None else ""
         yield f"only {policy.hours.describe()}{closed}"
-    if policy.networks:
-        yield f"only from {', '.join(map(str, policy.networks))}"
     if policy.at_once is not None and person.kind is PersonKind.MACHINE:
         yield f"at most {policy.at_once} at once"
-    if policy.starts is Start.FIRST_USE:
-        yield "the clock starts with the first use"
-    yield from describe(policy.conditions)
+    yield from bounds(policy)
 
 
 def _removals(policy: Policy, target: str, database: str, role: str) -> Iterator[str]:

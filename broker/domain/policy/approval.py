@@ -25,12 +25,11 @@ class Agreement:
             return True
         return self.people.includes(approver)
 
-    def describe(self, person: Person) -> tuple[str, ...]:
-        """Name those who may agree that `person` gets access."""
+    def describe(self, person: Person | None) -> tuple[str, ...]:
+        """Name those who may agree that `person`, or anybody, gets access."""
         names = self.people.describe()
         if self.manager:
-            known = f"{person.manager} (manager)"
-            names += (known if person.manager else f"the manager of {person.email} (not known)",)
+            names += (_manager_of(person),)
         if self.count == 1:
             return names
         return (f"{self.count} of {' or '.join(names)}",)
@@ -95,3 +94,10 @@ class Approval:
 
 
 STANDING = Approval(())
+
+
+def _manager_of(person: Person | None) -> str:
+    if person is None:
+        return "their manager"
+    known = f"{person.manager} (manager)"
+    return known if person.manager else f"the manager of {person.email} (not known)"

@@ -7,9 +7,10 @@ from broker.domain.person import Person
 from broker.domain.policy.rule import Policy
 
 
-def who_approves(policy: Policy, person: Person) -> tuple[str, ...]:
-    """Name those who must agree that `person` gets access: each of these, but any of those that one
-    of them names. Nobody has to, or could if the policy denies, if there are none."""
+def who_approves(policy: Policy, person: Person | None) -> tuple[str, ...]:
+    """Name those who must agree that `person`, or anybody, gets access: each of these, but any of
+    those that one of them names. Nobody has to, or could if the policy denies, if there are none.
+    """
     agreements = policy.approval.agreements if policy.approval is not None else ()
     return tuple(" or ".join(each.describe(person)) for each in agreements)
 

@@ -8,10 +8,19 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from api.cli.output import out
-from api.cli.policy_views import print_access, print_answer, print_book, print_diff, print_replay
+from api.cli.policy_views import (
+    print_access,
+    print_answer,
+    print_book,
+    print_diff,
+    print_in_force,
+    print_replay,
+)
 from api.schemas.policies import (
     AccessView,
     AnswerView,
+    InForceView,
+    PolicyView,
     ShiftLine,
     TextView,
     VersionDetailsView,
@@ -25,7 +34,9 @@ from broker.domain.policy.explanation import explain
 from broker.domain.policy.hours import Span, WeeklyHours
 from broker.domain.policy.people import NOBODY
 from broker.domain.policy.replay import shift
+from broker.domain.policy.resources import Resource
 from broker.domain.policy.rule import Policy
+from broker.domain.policy.summary import summary_of
 from broker.domain.request import AccessRequest, RequestState
 from broker.service.policy_questions import Answered
 from broker.service.policy_replay import Shifted
@@ -229,6 +240,46 @@ def test_a_long_diff_says_how_much_is_missing(capsys: pytest.CaptureFixture[str]
         "-[a]",
         "+b",
         "… 9 more lines; --json has the whole text.",
+    ]
+
+
+def test_policies_in_force_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    text = TextView(
+        number=3,
+        kind="policies",
+        digest="41d10a59c0a3e5f1",
+        since=NOW,
+        loaded_by="curfew-1",
+        text="",
+        environment=(),
+    )
+    policies = (
+        policy("readers", max_duration=8 * HOUR, default_duration=HOUR, reason_required=True),
+        policy("robots", approval=STANDING, requesters=group("robots")),
+        policy("never", approval=None, enabled=False, remove=(Resource(role="a"),)),
+    )
+    views = tuple(PolicyView.of(summary_of(each)) for each in policies)
+    print_in_force(InForceView(version=text, policies=views))
+    assert said(capsys) == [
+        "Version 3, in force since 2026-03-04 12:00:00 UTC; sha256 41d10a59c0a3…",
+        "",
+        "readers",
+        "who anyone but machines",
+        "may have orders_reader on orders, database orders",
+        "for at most 8h, by default 1h",
+        "approvers group dba",
+        "terms needs a reason",
+        "",
+        "robots",
+        "who group robots",
+        "may have orders_reader on orders, database orders",
+        "for at most 1h",
+        "approvers nobody",
+        "",
+        "never (disabled)",
+        "who anyone but machines",
+        "may not have orders_reader on orders, database orders",
+        "but not a on every target",
     ]
 
 
