@@ -207,6 +207,7 @@ ROUTES: Mapping[str, Access] = {
         "comments on a request", {OWN: ASK, APPROVED: DECIDE, EVERYTHING: OPERATE}
     ),
     "GET /grants/{id}": _shows("leads to the request that a grant came of"),
+    "GET /grants/{id}/privilege-fit": _shows("shows what was used of a grant's privileges"),
     "POST /grants/{id}/extension": Access(
         "asks for a grant to end later; an approver agrees with it", {OWN: ASK, APPROVED: DECIDE}
     ),

@@ -49,6 +49,7 @@ VIEWS = (
     View("request-own", "/requests/{active_request}"),
     View("request-urgent", "/requests/{urgent_request}", REVIEWER),
     View("request-ended", "/requests/{ended_request}", REVIEWER),
+    View("privilege-fit", "/grants/{ended_grant}/privilege-fit", REVIEWER),
     View("blast-radius", "/requests/{pending_request}/blast-radius", REVIEWER),
     View("sessions", "/sessions", OPERATOR),
     View("session", "/sessions/{ended_session}"),

@@ -52,6 +52,13 @@ async def test_a_report_says_what_was_used_and_which_role_would_have_done(stage:
         async with house.client_of(OTHER_DEV) as other:
             with pytest.raises(ApiError):
                 await other.get_privilege_fit(holding.grant)
+        page = f"/grants/{holding.grant}/privilege-fit"
+        status, told = await house.call(DEV, "GET", page)
+        assert status == 200
+        assert "<strong>orders_reader</strong>, and no smaller role" in told
+        assert "Statements that could not be read: 1." in told
+        assert "SELECT on <code>gone</code>" in told
+        assert (await house.call(OTHER_DEV, "GET", page))[0] == 404
         shown = await cli(house, DEV, "fit", holding.grant)
         assert "would have done" in shown.stdout
         assert json.loads((await cli(house, DEV, "fit", holding.grant, "--json")).stdout) == (

@@ -90,11 +90,16 @@ class Service:
             yield client
 
     async def get_access(
-        self, role: str = "orders_reader", *, duration: timedelta = HOUR, email: str = DEV
+        self,
+        role: str = "orders_reader",
+        *,
+        duration: timedelta = HOUR,
+        email: str = DEV,
+        reason: str = "a test",
     ) -> Access:
         """Ask, have it approved, and take the secret."""
         async with self.client(email) as dev, self.client(REVIEWER) as reviewer:
-            asked = await dev.request("orders", role, duration=duration, reason="a test")
+            asked = await dev.request("orders", role, duration=duration, reason=reason)
             grant = (await reviewer.approve(asked.id)).given
             assert grant.state == "active", grant.last_error
             return self.access_of(grant, await dev.hand_out(grant.id))

@@ -73,6 +73,7 @@ POLICIES: dict[str, Any] = {
         },
     ],
 }
+_DATABASES = ("pgcurfew", "shop")
 _MORE_APPLICATION = """
     SET ROLE orders_owner;
     CREATE TABLE shop.customers (id int PRIMARY KEY, name text, email text, card_number text);
@@ -95,6 +96,7 @@ _MORE_APPLICATION = """
 class Landmarks:
     """Where there is something to see: ids."""
 
+    ended_grant: str
     ended_request: str
     ended_session: str
     pending_request: str
@@ -114,7 +116,7 @@ class Showcase:
 def run_showcase(server: Server, folder: Path, **changes: Any) -> Iterator[Showcase]:
     """Run it; `changes` are of whole sections of the settings."""
     with ExitStack() as stack:
-        stage = stack.enter_context(set_up_apart(server, folder))
+        stage = stack.enter_context(set_up_apart(server, folder, databases=_DATABASES))
         asyncio.run(_prepare(stage))
         (stage.folder / "showcase.yaml").write_text(yaml.safe_dump(POLICIES))
         settings = {"identity": IDENTITY, "policies": {"file": "showcase.yaml"}, **changes}
@@ -144,9 +146,14 @@ async def _fill(
         service.client(SECOND_REVIEWER) as second,
     ):
         ended = await _ended_access(service, dev, reviewer)
-        access = await service.get_access(duration=timedelta(hours=4))
+        access = await service.get_access(
+            duration=timedelta(hours=4), reason="How much is unpaid since August?"
+        )
         writer = await service.get_access(
-            "orders_writer", duration=timedelta(minutes=45), email=OTHER_DEV
+            "orders_writer",
+            duration=timedelta(minutes=45),
+            email=OTHER_DEV,
+            reason="Invoices of January are one cent short",
         )
         sessions = [_working(access), _working(writer)]
         _leave_running(sessions[0], "SELECT pg_sleep(3600), 'until the end' AS waits")
@@ -180,6 +187,7 @@ async def _fill(
         (session,) = (await dev.list_sessions(grant_id=ended.id)).items
         (open_one,) = (await dev.list_sessions(grant_id=access.grant.id)).items
     landmarks = Landmarks(
+        ended_grant=ended.id,
         ended_request=ended.request_id,
         ended_session=session.id,
         pending_request=pending.id,

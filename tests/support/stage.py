@@ -249,10 +249,13 @@ def _quick_verifier(password: str) -> str:
 
 
 @asynccontextmanager
-async def set_up(server: Server, folder: Path) -> AsyncIterator[Stage]:
-    """Yield a fresh stage; drop its databases and any login that the test left."""
+async def set_up(
+    server: Server, folder: Path, *, databases: tuple[str, str] | None = None
+) -> AsyncIterator[Stage]:
+    """Yield a fresh stage; drop its databases and any login that the test left. `databases` are the
+    names of its ledger and its target, where people read them."""
     number = f"{os.getpid()}_{next(_numbers)}"
-    stage = Stage(server, f"ledger_{number}", f"orders_{number}", folder)
+    stage = Stage(server, *(databases or (f"ledger_{number}", f"orders_{number}")), folder)
     # To copy files is cheaper than to log every page, where they are not written to a disk.
     how = "STRATEGY FILE_COPY" if server.major >= 15 and server.in_memory else ""
     main = await server.connect()
@@ -281,11 +284,13 @@ async def set_up(server: Server, folder: Path) -> AsyncIterator[Stage]:
 
 
 @contextmanager
-def set_up_apart(server: Server, folder: Path) -> Iterator[Stage]:
+def set_up_apart(
+    server: Server, folder: Path, *, databases: tuple[str, str] | None = None
+) -> Iterator[Stage]:
     """A stage for several tests, which have event loops of their own."""
     with asyncio.Runner() as runner:
         runner.run(prepare(server))
-        setting_up = set_up(server, folder)
+        setting_up = set_up(server, folder, databases=databases)
         stage = runner.run(setting_up.__aenter__())
         try:
             yield stage

@@ -1,13 +1,16 @@
 """/requests/ID: everything about a request, and the whole life of the grant that came of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
+from itertools import groupby
 
 from aiohttp import web
 
 from api.input.paths import in_path
 from api.keys import ACTOR, BROKER
+from api.schemas.fit import HeldView, PrivilegeFitView
 from api.schemas.insight import BlastRadiusView
 from api.web.drafts import Draft
 from api.web.rendering import lead_to, page
@@ -16,6 +19,8 @@ from broker.domain.expiries import expiries
 from broker.service.request_cards import RequestCard
 
 routes = web.RouteTableDef()
+
+_MOST_LINES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,23 @@ async def lead_to_request(request: web.Request) -> web.Response:
     grant_id = in_path(request)
     request_id = await request.app[BROKER].dossiers.request_of(grant_id, request[ACTOR])
     return lead_to(f"/requests/{request_id}")
+
+
+@routes.get("/grants/{id}/privilege-fit")
+async def show_privilege_fit(request: web.Request) -> web.Response:
+    """What its sessions used of what its role may do, and which role would have done."""
+    grant_id = in_path(request)
+    fit = PrivilegeFitView.of(
+        await request.app[BROKER].privilege_fits.of(grant_id, request[ACTOR])
+    )
+    return await page(
+        request,
+        "privilege_fit.html",
+        grant_id=grant_id,
+        fit=fit,
+        unused=_by_relation(fit.unused),
+        most=_MOST_LINES,
+    )
 
 
 async def request_page(
@@ -72,3 +94,9 @@ async def show_blast_radius(request: web.Request) -> web.Response:
     """What it would let them do: the part of the page that a target has to be asked for."""
     radius = await request.app[BROKER].blast_radius.of(in_path(request), request[ACTOR])
     return await page(request, "blast_radius.html", radius=BlastRadiusView.of(radius))
+
+
+def _by_relation(held: Iterable[HeldView]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the name of each table or view with the privileges on it; they come in its order."""
+    relations = groupby(held, lambda each: f"{each.schema_name}.{each.name}")
+    return tuple((name, tuple(each.privilege for each in group)) for name, group in relations)
