@@ -177,11 +177,17 @@ async def test_a_cancel_request_for_a_session_whose_target_has_left_harms_nobody
             await client.send(message(b"Q", sql.encode() + b"\0") + message(b"X"))
             keys.append(client.cancel_key)
         await asyncio.sleep(0.5)
-        for key in keys:
-            async with open_line(proxy.port) as line:
-                await line.send(cancel_request(key))
-                assert await line.until_closed() == b""
-            await asyncio.sleep(0.05)  # 20 a second are allowed
+        async with asyncio.TaskGroup() as asking:
+            for key in keys:
+                asking.create_task(_ask_to_cancel(proxy.port, key))
+                await asyncio.sleep(0.05)  # 20 a second are allowed
+
+
+async def _ask_to_cancel(port: int, key: bytes) -> None:
+    """For a session that is over this takes a second: another proxy might have it."""
+    async with open_line(port) as line:
+        await line.send(cancel_request(key))
+        assert await line.until_closed() == b""
 
 
 async def test_a_ledger_that_breaks_off_anywhere_is_found_again(
