@@ -213,6 +213,6 @@ async def test_no_day_is_dropped_while_the_record_is_checked(stage: Stage) -> No
 
 
 async def _until_somebody_waits(db: Db) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not await db.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
             await asyncio.sleep(0.01)
