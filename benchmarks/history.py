@@ -1,7 +1,8 @@
 """A ledger with a long past: copies of one grant that was given, used and given back.
 
 The copies are made by SQL from whatever columns the tables have, so that they stay like the real
-thing. Only the chain of receipts is not one: a copy's hash covers nothing.
+thing. Only the chains are none: a copied receipt's hash covers nothing, and the copied events count
+as sealed, in a block without any of them.
 """
 
 from dataclasses import dataclass
@@ -51,6 +52,15 @@ _COLUMNS = """
        AND NOT attisdropped AND attidentity = ''
      ORDER BY attnum
 """
+# The lock of broker.ledger.audit_blocks.
+_SEAL_NOTHING_ELSE = "SELECT pg_advisory_xact_lock(hashtextextended('curfew.audit_blocks', 0))"
+_COUNT_AS_SEALED = """
+    INSERT INTO curfew.audit_blocks
+        (number, seqs, newest, sealed_at, rows, digest, leaves, previous, hash)
+    SELECT last.number + 1, '{}', (SELECT max(seq) FROM curfew.audit_events), now(), 0,
+           sha256(''), '', last.hash, sha256(last.hash)
+      FROM (SELECT number, hash FROM curfew.audit_blocks ORDER BY number DESC LIMIT 1) AS last
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +94,13 @@ async def make_history(
         """
     )
     made = {}
-    for table, which, changes in _PAST:
-        made[table] = await _copy(db, table, which, changes, model)
-        if made[table] < length:
-            raise CannotMeasure(f"the grant to copy has no row in {table}")
+    async with db.transaction():
+        await db.execute(_SEAL_NOTHING_ELSE)
+        for table, which, changes in _PAST:
+            made[table] = await _copy(db, table, which, changes, model)
+            if made[table] < length:
+                raise CannotMeasure(f"the grant to copy has no row in {table}")
+        await db.execute(_COUNT_AS_SEALED)
     # What autovacuum would have done long ago.
     await db.execute("VACUUM (ANALYZE)")
     await db.execute("CHECKPOINT")

@@ -253,7 +253,6 @@ def _write_people(config: Path) -> None:
     ]
     settings["identity"]["groups"] = [f"approvers-{each:02}" for each in range(POLICIES)]
     settings["identity"]["auditors"] = {"people": [_PEOPLE["sees everything"]]}
-    settings["api"]["rate_limit"] = {"per_minute": 0}
     config.write_text(yaml.safe_dump(settings))
     policies = [
         {

@@ -22,12 +22,13 @@ _INSERT = """
     INSERT INTO curfew.pictures (target, database, taken_at, digest) VALUES ($1, $2, $3, $4)
     RETURNING id
 """
+# By a subquery, not a join: should many grants share few pictures, that is planned as if pictures
+# were read in their order until the one of the grant has come.
 _OF_GRANT = """
     SELECT p.taken_at, b.body
-      FROM curfew.grants g
-      JOIN curfew.pictures p ON p.id = g.picture_id
+      FROM curfew.pictures p
       JOIN curfew.picture_bodies b ON b.digest = p.digest
-     WHERE g.id = $1
+     WHERE p.id = (SELECT picture_id FROM curfew.grants WHERE id = $1)
 """
 _SAVE_OF_GRANT = "UPDATE curfew.grants SET picture_id = $2 WHERE id = $1"
 

@@ -1,5 +1,6 @@
 """Deciding about requests: consent, as many as the policy wants, or a denial."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -111,7 +112,7 @@ class Approvals:
     ) -> Grant | None:
         """Give what is asked for if enough people have consented."""
         request = case.request
-        approvals = await self.approvals_of(db, request)
+        approvals = await self.still_counting(db, await requests.fetch_decisions(db, request.id))
         votes = [Vote(each.decider, each.break_glass) for each in approvals]
         counted = tally(case.panel, votes)
         terms = agreed_terms(request, approvals)
@@ -155,13 +156,13 @@ class Approvals:
             event = RequestDenied(request_id=request.id, reason=reason)
             await audit.append(db, event, actor=person.email, now=now)
 
-    async def approvals_of(self, db: Db, request: AccessRequest) -> tuple[Decision, ...]:
-        """Return the consents so far, by people with the groups of today.
+    async def still_counting(self, db: Db, decisions: Iterable[Decision]) -> tuple[Decision, ...]:
+        """Return the consents among them, by people with the groups of today.
 
         Those for whom nobody vouches any more do not count.
         """
         found = []
-        for each in await requests.fetch_decisions(db, request.id):
+        for each in decisions:
             if each.verdict is Verdict.APPROVAL:
                 decider = await self._people.vouched_for(db, each.decider)
                 if decider is not None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from broker.domain.errors import LedgerUnavailable
 from broker.domain.idempotency import KEPT_FOR, Answer, Call, answer_again
 from broker.ledger import idempotency_keys
-from broker.ledger.connection import Commits, Db, noting_commits, reading, transaction
+from broker.ledger.connection import Commits, Db, autocommit, noting_commits, reading
 from broker.service.context import Context
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Idempotency:
         """
         while True:
             now = self._context.now()
-            async with transaction(self._context.ledger) as db:
+            async with autocommit(self._context.ledger) as db:
                 if await idempotency_keys.begin(db, call, now, now - KEPT_FOR):
                     return Begun(call, now)
             async with reading(self._context.ledger) as db:
@@ -73,7 +73,7 @@ class Idempotency:
                 await idempotency_keys.end(db, begun.call, begun.at, self._context.now(), None)
 
     async def forget_old(self) -> None:
-        async with transaction(self._context.ledger) as db:
+        async with autocommit(self._context.ledger) as db:
             await idempotency_keys.forget(db, self._context.now() - KEPT_FOR)
 
     @asynccontextmanager
@@ -81,7 +81,7 @@ class Idempotency:
         """What the caller is told does not depend on it: without a note, the outcome is unknown to
         whoever asks again."""
         try:
-            async with transaction(self._context.ledger) as db:
+            async with autocommit(self._context.ledger) as db:
                 yield db
         except LedgerUnavailable:
             _log.warning("what became of a call with an idempotency key could not be noted")

@@ -134,7 +134,7 @@ class RequestCards:
         return RequestCard(
             details=details,
             ties=ties(visible, request, own=is_own(visible, request)),
-            say=await self._say(db, visible, request, policy),
+            say=await self._say(db, visible, details, policy),
             longest=longest_of(request.duration, limit),
             counts_from_use=policy is not None and policy.starts is Start.FIRST_USE,
             bounds=bounds,
@@ -151,15 +151,16 @@ class RequestCards:
         return tuple([await self.card(db, visible, each) for each in shown])
 
     async def _say(
-        self, db: Db, visible: Visible, request: AccessRequest, policy: Policy | None
+        self, db: Db, visible: Visible, details: RequestDetails, policy: Policy | None
     ) -> Say:
+        request = details.request
         is_over = self._context.now() >= request.lapses_at
         if request.state is not RequestState.PENDING or is_over or policy is None:
             return Say()
         if not decides(visible, request):
             return Say(why_not=f"you are no approver under policy {policy.name!r}")
         panel = await self._approvals.panel(db, policy, request, _on_call(policy, visible))
-        consents = await self._approvals.approvals_of(db, request)
+        consents = await self._approvals.still_counting(db, details.decisions)
         votes = [Vote(each.decider, each.break_glass) for each in consents]
         return say_of(panel, visible.person, votes)
 

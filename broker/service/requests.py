@@ -148,16 +148,19 @@ class Requests:
         policy = self._context.policies.find(request.policy)
         if policy is None or policy.approval is None:
             return RequestDetails(request, tuple(decisions), tuple(comments), (), ())
-        # Who is on call is left out: it has no part in what others still have to say.
-        panel = await self._approvals.panel(db, policy, request, NOBODY_ON_CALL)
-        consents = await self._approvals.approvals_of(db, request)
-        counted = tally(panel, [Vote(each.decider, each.break_glass) for each in consents])
+        progress: tuple[Progress, ...] = ()
+        if request.state is RequestState.PENDING:
+            # Who is on call is left out: it has no part in what others still have to say.
+            panel = await self._approvals.panel(db, policy, request, NOBODY_ON_CALL)
+            consents = await self._approvals.still_counting(db, decisions)
+            counted = tally(panel, [Vote(each.decider, each.break_glass) for each in consents])
+            progress = counted.progress
         return RequestDetails(
             request,
             tuple(decisions),
             tuple(comments),
             policy.approval.describe(request.person),
-            counted.progress if request.state is RequestState.PENDING else (),
+            progress,
         )
 
     async def _lock_own(self, db: Db, request_id: str, person: Person) -> AccessRequest:

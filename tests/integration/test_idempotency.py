@@ -15,7 +15,8 @@ from multidict import CIMultiDictProxy
 from api.app import make_app
 from broker.domain.errors import OutcomeUnknown
 from broker.domain.idempotency import KEPT_FOR, LONGEST_CALL, Answer, Call, fingerprint
-from broker.ledger.connection import transaction
+from broker.ledger import idempotency_keys
+from broker.ledger.connection import Db, transaction
 from broker.service.broker import Broker
 from broker.service.idempotency import Begun
 from tests.support.house import House, house_on
@@ -206,3 +207,25 @@ async def test_after_a_day_a_key_is_forgotten(stage: Stage, house: House) -> Non
     await begin(tomorrow, calls[0])
     await tomorrow.idempotency.forget_old()
     assert await stage.query_ledger("SELECT array_agg(key) FROM curfew.idempotency_keys") == ["one"]
+
+
+async def test_no_note_of_a_call_waits_for_the_disk(house: House) -> None:
+    """What is done for the call is committed after it, and takes it there."""
+    ledger, now = house.broker.context.ledger, house.broker.context.now()
+    call = await call_of(house, "quick")
+
+    async def waits(db: Db) -> str:
+        return str(await db.fetchval("SELECT current_setting('synchronous_commit')"))
+
+    async with transaction(ledger) as db:
+        assert await waits(db) == "on"
+        assert await idempotency_keys.begin(db, call, now, now - KEPT_FOR)
+        assert await waits(db) == "off"
+    async with transaction(ledger) as db:
+        await idempotency_keys.end(db, call, now, now, Answer(200, "text/plain", "done"))
+        assert await waits(db) == "off"
+    async with transaction(ledger) as db:
+        await idempotency_keys.release(db, call, now)
+        assert await waits(db) == "off"
+    async with transaction(ledger) as db:
+        assert await waits(db) == "on"

@@ -53,9 +53,7 @@ async def lead_to_request(request: web.Request) -> web.Response:
 async def show_privilege_fit(request: web.Request) -> web.Response:
     """What its sessions used of what its role may do, and which role would have done."""
     grant_id = in_path(request)
-    fit = PrivilegeFitView.of(
-        await request.app[BROKER].privilege_fits.of(grant_id, request[ACTOR])
-    )
+    fit = PrivilegeFitView.of(await request.app[BROKER].privilege_fits.of(grant_id, request[ACTOR]))
     return await page(
         request,
         "privilege_fit.html",
