@@ -32,7 +32,7 @@ screenshots: $(DEV)/ready $(BROWSER) ## every page, light and dark, wide and nar
 	$(DEV)/bin/python -m tests.browser.screenshots
 
 bench: $(DEV)/ready ## measure everything: about an hour; PgBouncer must be installed
-	@missed=0; for each in relay stream shipping connect idle refuse issue revoke logins policy pages; do \
+	@missed=0; for each in relay stream shipping export connect idle refuse issue revoke logins policy pages; do \
 		$(DEV)/bin/python benchmarks/$$each.py || missed=1; \
 	done; exit $$missed
 
