@@ -1,5 +1,6 @@
 """How long a page takes among 1,000,000 requests, for everybody, whatever they look for and in
-whatever order; how much memory it takes to export them all; and what pages of the web weigh.
+whatever order; how long it takes to add up a year of them; how much memory it takes to export them
+all; and what pages of the web weigh.
 
 Prints JSON; exits 1 if a bar is missed, 2 if nothing could be measured. See benchmarks/README.md.
 """
@@ -34,6 +35,7 @@ from broker.embedded import find_binaries
 
 # The bars.
 MAX_PAGE_P95_MS = 100.0
+MAX_YEAR_MS = 3_000.0
 MAX_EXPORT_GROWTH_MB = 32.0
 MAX_WEIGHT_KB = 60.0
 
@@ -51,6 +53,7 @@ _PEOPLE = {
     "has three": NEWCOMER,
 }
 _APPROVES = {"person.0020@example.com": (2, 7, 31), "person.0021@example.com": (39,)}
+_SPANS = (1, 30, 366)  # days
 _WEB = (
     *("/", "/access", "/approvals", "/requests", "/sessions", "/targets", "/policies", "/audit"),
     "/alarms",
@@ -173,6 +176,18 @@ async def _get(
         return dict(await response.json())
 
 
+async def _add_up(session: aiohttp.ClientSession, tokens: dict[str, str]) -> Report:
+    """Return what the overview takes who asks first, by who and for how many days, in ms."""
+    took: dict[str, dict[str, float]] = {}
+    for who, token in tokens.items():
+        for days in _SPANS:
+            began = time.perf_counter()
+            await _get(session, token, "/v1/overview", {"days": str(days)})
+            ms = 1000 * (time.perf_counter() - began)
+            took.setdefault(who, {})[f"{days} days"] = round(ms, 1)
+    return took
+
+
 async def _export(session: aiohttp.ClientSession, token: str, count: int) -> Report:
     broker = broker_process()
     forget_peak(broker)
@@ -216,6 +231,8 @@ async def _measure(url: str, tokens: dict[str, str], count: int) -> Report:
             if number % 500 == 0:
                 say(f"asking for {number:,} of {len(asks):,} lists …")
             await _time(session, tokens[ask.who], ask, times)
+        say("adding up …")
+        overview = await _add_up(session, tokens)
         everything = tokens["sees everything"]
         weights = await _weigh(session, everything)
         say("exporting everything …")
@@ -225,6 +242,11 @@ async def _measure(url: str, tokens: dict[str, str], count: int) -> Report:
         miss(f"ms for a page, of who {who}", of_them["p95_ms"], MAX_PAGE_P95_MS)
         for who, of_them in by_person.items()
         if of_them["p95_ms"] > MAX_PAGE_P95_MS
+    ]
+    missed += [
+        miss(f"ms for a year's overview, of who {who}", took[f"{max(_SPANS)} days"], MAX_YEAR_MS)
+        for who, took in overview.items()
+        if took[f"{max(_SPANS)} days"] > MAX_YEAR_MS
     ]
     missed += [
         miss(f"KB of {path}", weight, MAX_WEIGHT_KB)
@@ -238,6 +260,7 @@ async def _measure(url: str, tokens: dict[str, str], count: int) -> Report:
         "pages": figures(times.all),
         "by_person": by_person,
         "by_question": by_question,
+        "overview_ms": overview,
         "weights_kb": weights,
         "export": export,
         "missed": missed,

@@ -35,7 +35,8 @@ _ASKED = f"""
      GROUP BY GROUPING SETS ((1, 2), (3, 4))
 """  # noqa: S608  (constant text, as below)
 # Whom a policy or somebody beforehand had agreed with, nobody let wait. A decision comes after its
-# request, so that those of the window are a stretch, too.
+# request, so that those of the window are a stretch, too. By a join: what is not in memory at once
+# can be joined all the same.
 _WAITS = f"""
     SELECT bucket, count(*) FILTER (WHERE by_people) AS by_people,
            count(*) FILTER (WHERE NOT by_people) AS by_itself,
@@ -43,10 +44,11 @@ _WAITS = f"""
                FILTER (WHERE by_people) AS waited
       FROM (SELECT {_bucket("r.created_at", 7)} AS bucket,
                    extract(epoch FROM r.closed_at - r.created_at)::float8 AS waited,
-                   r.id IN (SELECT request_id FROM curfew.decisions
-                             WHERE id >= $10 AND verdict = 'approval' AND allowance_id IS NULL)
-                       AS by_people
+                   d.request_id IS NOT NULL AS by_people
               FROM curfew.requests r
+              LEFT JOIN (SELECT DISTINCT request_id FROM curfew.decisions
+                          WHERE id >= $10 AND verdict = 'approval' AND allowance_id IS NULL) AS d
+                ON d.request_id = r.id
              WHERE {VISIBLE} AND r.id >= $9 AND r.created_at >= $7
                AND r.state = 'approved') AS approved
      GROUP BY GROUPING SETS ((bucket), ())
