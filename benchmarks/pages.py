@@ -28,10 +28,10 @@ from processes import broker_process, forget_peak, memory_bytes
 from product import LEDGER, ROLE, TARGET, Server, run_server, set_up
 from script import Report, figures, miss, positive, run, say
 
-from api.demo.site import find_port, make_token, run_service
+from api.demo.site import make_token, run_service
 from broker.domain.ids import IdKind, new_id
 from broker.domain.request_list import Place, Sort, encode_place
-from broker.embedded import find_binaries
+from broker.embedded import find_binaries, free_port
 
 # The bars.
 MAX_PAGE_P95_MS = 100.0
@@ -300,7 +300,7 @@ def _service(server: Server, config: Path, api_port: int, proxy_port: int) -> It
 
 def _run(count: int) -> Report:
     with run_server(find_binaries()) as server:
-        proxy_port, api_port = find_port(0), find_port(0)
+        proxy_port, api_port = free_port(), free_port()
         config = set_up(server, proxy_port, api_port)
         _write_people(config)
         say(f"filling the ledger with {count:,} requests …")

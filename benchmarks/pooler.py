@@ -12,7 +12,7 @@ from pathlib import Path
 from measure import Entrance
 from ports import wait_for_listeners
 
-from api.demo.site import find_port
+from broker.embedded import free_port
 from proxy.own_certificate import CertificateFiles
 
 _STOP_TIMEOUT_S = 10.0
@@ -27,7 +27,7 @@ def run_pgbouncer(
     It knows only the verifier, and uses the client's keys to log in, as the proxy does: from a
     password it would derive keys at every login, which is dear.
     """
-    folder, port = home / "pgbouncer", find_port(0)
+    folder, port = home / "pgbouncer", free_port()
     owner = certificate.key.stat()  # PgBouncer refuses root as PostgreSQL does
     folder.mkdir(mode=0o700)
     (folder / "users.txt").write_text(f'"{direct.user}" "{verifier}"\n')

@@ -24,13 +24,12 @@ from api.demo.site import (
     REQUESTER,
     REVIEWER,
     connect_superuser,
-    find_port,
     make_token,
     run_pgcurfew,
     run_service,
 )
 from api.schemas import CredentialView, GrantView
-from broker.embedded import EmbeddedServer, run_embedded
+from broker.embedded import EmbeddedServer, free_port, run_embedded
 
 TARGET = DATABASE = "bench"
 LEDGER = "curfew"
@@ -162,7 +161,7 @@ def run_server(binaries: Path) -> Iterator[Server]:
 def run_product(binaries: Path) -> Iterator[Product]:
     """Run pgcurfew with one proxy worker. Raises DemoFailed or EmbeddedError."""
     with run_server(binaries) as server:
-        proxy_port, api_port = find_port(0), find_port(0)
+        proxy_port, api_port = free_port(), free_port()
         config = set_up(server, proxy_port, api_port)
         requester, reviewer = (make_token(config, who) for who in (REQUESTER, REVIEWER))
         with run_service(config, server.home / "pgcurfew.log", proxy_port, api_port):

@@ -16,14 +16,13 @@ from api.client import open_client
 from api.demo.site import (
     REQUESTER,
     REVIEWER,
-    find_port,
     make_token,
     run_pgcurfew,
     run_service,
 )
 from api.schemas import CredentialView
 from broker.domain.duration import parse_duration
-from broker.embedded import EmbeddedServer
+from broker.embedded import EmbeddedServer, free_port
 from proxy.own_certificate import CertificateFiles
 
 _CONNECTION_LIMIT = 200
@@ -39,7 +38,7 @@ def run_proxy(
     workers: int,
 ) -> Iterator[Entrance]:
     """Run pgcurfew, and get a credential as a person would."""
-    proxy_port, api_port = find_port(0), find_port(0)
+    proxy_port, api_port = free_port(), free_port()
     _write_secrets(home, {**passwords, "proxy-key": secrets.token_hex(32)})
     config = home / "pgcurfew.yaml"
     settings = _settings(server)

@@ -26,8 +26,7 @@ from product import DEBIAN_BINARIES, LEDGER, Server, run_server, set_up
 from script import Report, miss, positive, run, say
 from spooled import MIXED, PGBENCH, Mix, fill_spool
 
-from api.demo.site import find_port
-from broker.embedded import find_binaries
+from broker.embedded import find_binaries, free_port
 from broker.ledger import statement_days
 
 # The bar beside that on memory: for statements as pgbench's, while nothing else runs.
@@ -124,7 +123,7 @@ def _ship(mix: Mix, count: int, binaries: Path) -> Shipped:
     """Let a shipper of its own take a whole spool to a ledger of its own."""
     say(f"{mix.name}: writing a spool of {count:,} statements")
     with run_server(binaries) as server:
-        config = set_up(server, find_port(0), find_port(0))
+        config = set_up(server, free_port(), free_port())
         asyncio.run(_make_days(server))
         asyncio.run(fill_spool(server.home / "state" / "spool", mix, count))
         busy = busy_share(_BUSY_S)

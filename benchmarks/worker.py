@@ -16,7 +16,7 @@ from ports import wait_for_listeners
 from processes import cpu_s
 from product import Product
 
-from api.demo.site import find_port
+from broker.embedded import free_port
 
 _STOP_TIMEOUT_S = 60.0
 _LINES_SHOWN = 20
@@ -44,7 +44,7 @@ class Worker:
 def run_worker(product: Product, name: str, changes: Mapping[str, Any]) -> Iterator[Worker]:
     """Run a worker with the product's settings, changed key by key. Raises CannotMeasure."""
     home = product.server.home
-    port = find_port(0)
+    port = free_port()
     settings = _changed(yaml.safe_load((home / "pgcurfew.yaml").read_text()), changes)
     settings["proxy"]["listen"] = f"127.0.0.1:{port}"
     config, log = home / f"{name}.yaml", home / f"{name}.log"

@@ -22,7 +22,7 @@ import yaml
 
 from api.demo.failures import DemoFailed
 from broker.domain.sqltext import literal
-from broker.embedded import EmbeddedServer, find_binaries, run_embedded
+from broker.embedded import EmbeddedServer, find_binaries, free_port, run_embedded
 
 REQUESTER = "dev@example.com"
 REVIEWER = "reviewer@example.com"
@@ -262,12 +262,9 @@ def _environment(config: Path) -> dict[str, str]:
 
 def find_port(preferred: int) -> int:
     """Return `preferred`, or any free port if somebody has it."""
-    for port in (preferred, 0):
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            found: int = sock.getsockname()[1]
-            return found
-    raise DemoFailed("no free port on 127.0.0.1")
+    with socket.socket() as sock:
+        try:
+            sock.bind(("127.0.0.1", preferred))
+        except OSError:
+            return free_port()
+    return preferred

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from broker.embedded import free_port
 from tests.support.command_line import run_pgcurfew
+from tests.support.ports import free_port
 from tests.support.service import Service, clean_environment
 from tests.support.settings_files import write_settings
 from tests.support.stage import DEV, OTHER_DEV, REVIEWER, Stage

@@ -7,9 +7,11 @@ import os
 import re
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 
 import psycopg
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.newest
 PEOPLE = (DEV, REVIEWER)
 CLIENTS = 4
 _MARK = re.compile(r"(?:statement|execute [^:]+): (SELECT 'mark [0-9]+-[0-9]+')")
+MOST_SPOOLS = 4  # of those that live
 _LEAST = 200  # statements between two blows
 
 
@@ -78,9 +81,9 @@ async def test_nothing_is_lost_and_nothing_is_there_twice(stage: Stage) -> None:
             load = _Load(await service.get_access())
             with load.running():
                 await _make_trouble(service, cable, load)
-        with run_service(stage, PEOPLE, ledger=ledger):
+        with run_service(stage, PEOPLE, ledger=ledger) as service:
             logged = _logged(stage, before)
-            await _until_all_is_there(stage, len(logged))
+            await _until_all_is_there(stage, service.log, len(logged))
             recorded = await _recorded(stage)
     assert len(logged) >= 4 * _LEAST
     assert {mark for mark, times in logged.items() if times > 1} == set()
@@ -121,13 +124,18 @@ def _logged(stage: Stage, since: int) -> Counter[str]:
         return Counter(_MARK.findall(log.read().decode(errors="replace")))
 
 
-async def _until_all_is_there(stage: Stage, at_least: int) -> None:
+async def _until_all_is_there(stage: Stage, log: Path, at_least: int) -> None:
     """All spools are read to their ends, those of dead workers included."""
     sql = "SELECT count(*) FROM curfew.statements WHERE text LIKE 'SELECT ''mark %'"
     spool = stage.folder / "state" / "spool"
-    async with asyncio.timeout(PATIENCE_S):
-        while await stage.query_ledger(sql) < at_least or len(list(spool.glob("*.spool"))) > 4:
-            await asyncio.sleep(0.1)
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        there, files = await stage.query_ledger(sql), sorted(spool.glob("*.spool"))
+        if there >= at_least and len(files) <= MOST_SPOOLS:
+            return
+        left = [(each.name, each.stat().st_size) for each in files]
+        assert time.monotonic() < deadline, f"{there} of {at_least}; {left}\n{log.read_text()}"
+        await asyncio.sleep(0.1)
 
 
 async def _recorded(stage: Stage) -> Counter[str]:

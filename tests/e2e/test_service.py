@@ -12,9 +12,9 @@ import aiohttp
 import psycopg
 import pytest
 
-from broker.embedded import free_port
 from proxy.own_certificate import CertificateFiles, ensure_certificate
 from tests.support.cable import lay_cable
+from tests.support.ports import free_port
 from tests.support.service import (
     children,
     clean_environment,

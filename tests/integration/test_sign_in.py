@@ -15,10 +15,10 @@ from broker.domain.errors import SignInFailed
 from broker.domain.identity.code_flow import Transaction
 from broker.domain.identity.issuer import Metadata
 from broker.domain.identity.relying import Answered, Relying
-from broker.embedded import free_port
 from broker.service.broker import Broker
 from broker.service.context import ProviderFlows
 from tests.support.browser import Site, site_of, with_provider
+from tests.support.ports import free_port
 from tests.support.provider import NEWCOMER, WEB_CLIENT, Provider
 from tests.support.stage import DEV, OTHER_DEV, REVIEWER, Stage
 

@@ -14,9 +14,9 @@ from aiohttp.test_utils import TestServer
 
 from api.app import make_app
 from api.callers.door import Door
-from broker.embedded import free_port
 from broker.service.broker import Broker
 from broker.tls import web_context
+from tests.support.ports import free_port
 from tests.support.provider import CLI_CLIENT, WEB_CLIENT, Provider
 from tests.support.stage import Stage
 

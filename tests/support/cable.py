@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 
 from tests.support.loops import running, stop_listening
+from tests.support.ports import free_port
 
 _READ = 65_536
 
@@ -19,7 +20,7 @@ class Cable:
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        self.port = 0
+        self.port = free_port()  # its own while it is cut, too
 
     def mend(self) -> None:
         self._run(self._listen())
@@ -33,7 +34,6 @@ class Cable:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
         if self._server is not None:

@@ -20,8 +20,8 @@ import psycopg
 
 from api.client import Client, open_client
 from api.schemas import CredentialView, GrantView
-from broker.embedded import free_port
 from tests.support.people import HOUR
+from tests.support.ports import free_port
 from tests.support.stage import DEV, REVIEWER, Stage
 
 PATIENCE_S = 40.0

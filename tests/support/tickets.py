@@ -23,12 +23,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from broker.config.settings import load_settings
-from broker.embedded import free_port
 from broker.endpoints import read_ticket_key
 from broker.service.broker import Broker
 from broker.service.sealing import NewTicket, Order
 from tests.support.cable import Cable, lay_cable
 from tests.support.people import HOUR
+from tests.support.ports import free_port
 from tests.support.service import (
     children,
     clean_environment,
