@@ -90,7 +90,7 @@ def _terms(policy: Policy) -> Iterator[str]:
 
 
 def _who(people: People) -> tuple[str, ...]:
-    """Name people who ask, of whom nobody is left out as among those who approve."""
+    """Name people who ask. `People.describe` names those who approve, who are never the same."""
     if not people.anyone:
         return people.describe()
     others = People(groups=people.groups, machines=people.machines)
