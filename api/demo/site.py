@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ import yaml
 
 from api.demo.failures import DemoFailed
 from broker.domain.sqltext import literal
-from broker.embedded import EmbeddedServer, find_binaries, free_port, run_embedded
+from broker.embedded import EmbeddedServer, find_binaries, free_port, is_free, run_embedded
 
 REQUESTER = "dev@example.com"
 REVIEWER = "reviewer@example.com"
@@ -262,9 +261,4 @@ def _environment(config: Path) -> dict[str, str]:
 
 def find_port(preferred: int) -> int:
     """Return `preferred`, or any free port if somebody has it."""
-    with socket.socket() as sock:
-        try:
-            sock.bind(("127.0.0.1", preferred))
-        except OSError:
-            return free_port()
-    return preferred
+    return preferred if is_free(preferred) else free_port()

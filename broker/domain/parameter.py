@@ -4,9 +4,11 @@ They are defaults: a session may SET them to something else. What must hold is h
 the connection limit and the proxy.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
+from broker.domain.duration import format_duration
 from broker.domain.sqltext import ident, literal
 
 
@@ -26,6 +28,15 @@ class Parameter:
         if isinstance(self.value, str):
             return literal(self.value).strip()
         return ", ".join(ident(each) for each in self.value)
+
+    @property
+    def words(self) -> str:
+        """The value for people, times as policies write them."""
+        if not isinstance(self.value, str):
+            return ", ".join(self.value)
+        if whole_seconds := re.fullmatch(r"(\d{1,12})000ms", self.value, re.ASCII):
+            return format_duration(timedelta(seconds=int(whole_seconds[1])))
+        return self.value
 
 
 def milliseconds(name: str, duration: timedelta) -> Parameter:

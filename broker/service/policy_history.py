@@ -28,25 +28,28 @@ class VersionDetails:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The policy file in force, and each of its policies in words."""
+    """The policy file in force, and its policies in words, but for so many that are `left_out`."""
 
     version: Version
     policies: tuple[Summary, ...]
+    left_out: int
 
 
 class PolicyHistory:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def in_force(self, person: Person) -> InForce:
-        """Return the policies in force. Raises ApproversOnly, or NotFound if none is recorded."""
+    def in_force(self, person: Person, *, most: int | None = None) -> InForce:
+        """Return the policies in force, or the first ones. Raises ApproversOnly, or NotFound if
+        none is recorded."""
         if not sees_policies(self._context, person):
             raise ApproversOnly
         version = self._context.live.in_force.versions.get(VersionKind.POLICIES)
         if version is None:
             raise NotFound("version", "in force")
-        policies = self._context.policies.policies
-        return InForce(version, tuple(summary_of(each) for each in policies))
+        every = self._context.policies.policies
+        told = tuple(summary_of(each) for each in every[:most])
+        return InForce(version, told, left_out=len(every) - len(told))
 
     async def list(
         self, person: Person, *, kind: VersionKind | None, before: int | None, limit: int

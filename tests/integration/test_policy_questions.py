@@ -260,6 +260,8 @@ async def test_versions_are_read_with_what_they_changed(house: House, stage: Sta
         readers, writers = in_force.policies
         assert (readers.name, writers.name) == ("readers", "writers")
         assert (writers.longest, writers.denies) == (2 * HOUR, False)
+        some = house.broker.policy_history.in_force(await house.person(REVIEWER), most=1)
+        assert ([each.name for each in some.policies], some.left_out) == (["readers"], 1)
         newest, first = (await reviewer.list_versions(limit=2)).items
         assert (newest.number, newest.digest) == (now.number, now.digest)
         assert (newest.kind, first.kind) == ("policies", "policies")

@@ -2,9 +2,9 @@
 
 import os
 import random
-import socket
-from contextlib import suppress
 from itertools import count
+
+from broker.embedded import is_free
 
 # Below those that Linux gives to outgoing connections, and apart from broker.embedded's. Processes
 # that test side by side have some each.
@@ -18,7 +18,6 @@ def free_port() -> int:
     given lately: a server takes seconds until it listens."""
     for number in _next:
         port = _FIRST + _process % _PROCESSES * _EACH + number % _EACH
-        with socket.socket() as sock, suppress(OSError):
-            sock.bind(("127.0.0.1", port))
+        if is_free(port):
             return port
     raise AssertionError("numbers end")

@@ -37,6 +37,7 @@ async def look(request: web.Request) -> web.Response:
     typed = typed_into(request, _ASKED)
     answer, errors, wrong, status = await _answer(request, dict(typed))
     found = await broker.policy_questions.show(actor.email, actor)
+    in_force = broker.policy_history.in_force(actor, most=_MOST_POLICIES) if sighted else None
     versions = await broker.policy_history.list(actor, kind=None, before=None, limit=_SHOWN)
     return await page(
         request,
@@ -48,10 +49,10 @@ async def look(request: web.Request) -> web.Response:
         wrong=wrong,
         sighted=sighted,
         mine=tuple(AccessView.of(each) for each in found),
-        in_force=InForceView.of(broker.policy_history.in_force(actor)) if sighted else None,
+        in_force=InForceView.of(in_force) if in_force is not None else None,
+        left_out=in_force.left_out if in_force is not None else 0,
         versions=tuple(VersionView.of(each) for each in versions),
         most=_SHOWN,
-        most_policies=_MOST_POLICIES,
     )
 
 

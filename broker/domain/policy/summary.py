@@ -1,6 +1,5 @@
 """One policy in words, whoever asks and whenever: for those who read what is in force."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -81,7 +80,7 @@ def _terms(policy: Policy) -> Iterator[str]:
         yield f"lapses unless it is decided within {format_duration(policy.approvable_for)}"
     yield from bounds(policy)
     for each in policy.parameters:
-        yield f"sessions start with {each.name} = {_value(each.value)}"
+        yield f"sessions start with {each.name} = {each.words}"
     if policy.connection_limit is not None:
         yield f"at most {policy.connection_limit} sessions at a time"
     for what, kinds in (("is fine", policy.sweep.accept), ("is undone", policy.sweep.undo)):
@@ -95,15 +94,6 @@ def _who(people: People) -> tuple[str, ...]:
         return people.describe()
     others = People(groups=people.groups, machines=people.machines)
     return ("anyone but machines", *others.describe())
-
-
-def _value(value: str | tuple[str, ...]) -> str:
-    """Return the value of a parameter, times as policies write them."""
-    if not isinstance(value, str):
-        return ", ".join(value)
-    if whole_seconds := re.fullmatch(r"(\d{1,12})000ms", value, re.ASCII):
-        return format_duration(timedelta(seconds=int(whole_seconds[1])))
-    return value
 
 
 def _what(resource: Resource) -> str:

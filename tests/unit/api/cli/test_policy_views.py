@@ -53,6 +53,15 @@ from tests.support.policies import (
     policy,
 )
 
+_VERSION = TextView(
+    number=3,
+    kind="policies",
+    digest="41d10a59c0a3e5f1",
+    since=NOW,
+    loaded_by="curfew-1",
+    text="",
+    environment=(),
+)
 UNTIL_TWO = WeeklyHours((Span(2, 9 * 60, 14 * 60),), ZoneInfo("Europe/Berlin"))
 
 
@@ -224,16 +233,7 @@ def test_a_replay_that_changes_nothing_says_so(capsys: pytest.CaptureFixture[str
 
 
 def test_a_long_diff_says_how_much_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    text = TextView(
-        number=3,
-        kind="policies",
-        digest="",
-        since=NOW,
-        loaded_by="curfew-1",
-        text="",
-        environment=(),
-    )
-    print_diff(VersionDetailsView(version=text, before=2, diff="-[a]\n+b", lines_left_out=9))
+    print_diff(VersionDetailsView(version=_VERSION, before=2, diff="-[a]\n+b", lines_left_out=9))
     assert said(capsys) == [
         "Version 3 of the policies, against version 2: in force since 2026-03-04 12:00:00",
         "UTC on curfew-1.",
@@ -244,22 +244,13 @@ def test_a_long_diff_says_how_much_is_missing(capsys: pytest.CaptureFixture[str]
 
 
 def test_policies_in_force_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
-    text = TextView(
-        number=3,
-        kind="policies",
-        digest="41d10a59c0a3e5f1",
-        since=NOW,
-        loaded_by="curfew-1",
-        text="",
-        environment=(),
-    )
     policies = (
         policy("readers", max_duration=8 * HOUR, default_duration=HOUR, reason_required=True),
         policy("robots", approval=STANDING, requesters=group("robots")),
         policy("never", approval=None, enabled=False, remove=(Resource(role="a"),)),
     )
     views = tuple(PolicyView.of(summary_of(each)) for each in policies)
-    print_in_force(InForceView(version=text, policies=views))
+    print_in_force(InForceView(version=_VERSION, policies=views))
     assert said(capsys) == [
         "Version 3, in force since 2026-03-04 12:00:00 UTC; sha256 41d10a59c0a3…",
         "",
